@@ -1,0 +1,80 @@
+"""From what users name (an object, a class, a function) to a component of that name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.exceptions import ConfigError, NotAComponentError
+from headrace.model.options import Attempts
+
+from .component import ComponentLike
+from .function_component import ComponentFunction, component
+
+_METHODS = ("setup", "process", "cleanup")
+
+
+def build_component(
+    name: str,
+    factory: Any,
+    config: Mapping[str, Any] | None = None,
+    *,
+    attempts: Attempts | None = None,
+) -> ComponentLike:
+    """Make a component from a class, a decorated or plain function, or take an object that is one.
+
+    Args:
+        name: The component's name.
+        factory: A class called as ``factory(name, config)``, a function, or a finished component.
+        config: Its settings; not for a finished component.
+        attempts: What a function component does with a message that fails; only for functions.
+
+    Raises:
+        ConfigError: The settings do not fit.
+        NotAComponentError: The result has no ``setup``, ``process`` or ``cleanup``.
+    """
+    made: Any
+    function = component(factory) if inspect.isfunction(factory) else factory
+    if isinstance(function, ComponentFunction):
+        made = function.build(name, config, attempts=attempts)
+    elif attempts is not None:
+        raise ConfigError(f"{name}: attempts and on_error are for function components", field="attempts")
+    elif isinstance(factory, type):
+        made = _from_class(name, factory, config)
+    elif config:
+        raise ConfigError(f"{name}: a finished component takes no settings here: {', '.join(config)}")
+    else:
+        made = factory
+    return require_component(name, made)
+
+
+def require_component(name: str, made: Any) -> ComponentLike:
+    """Return ``made`` if it has the three methods of a component.
+
+    Raises:
+        NotAComponentError: A method is missing; the message names it.
+    """
+    missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
+    if missing:
+        raise NotAComponentError(
+            f"{name}: {type(made).__name__} has no {', '.join(f'{m}()' for m in missing)}",
+            hint="a component has async setup, process and cleanup",
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def _from_class(name: str, cls: type, config: Mapping[str, Any] | None) -> Any:
+    missing = [method for method in _METHODS if not callable(getattr(cls, method, None))]
+    if missing:
+        require_component(name, object.__new__(cls))
+    try:
+        inspect.signature(cls).bind(name, config)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {cls.__name__}(name, config) cannot be called: {error}") from None
+    except ValueError:  # a class implemented in C shows no signature
+        pass
+    return cls(name, config)
+
+
+__all__ = ["build_component", "require_component"]

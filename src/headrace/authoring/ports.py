@@ -1,0 +1,132 @@
+"""Typed ports: ``in_: In[bytes]`` and ``out: Out[Reading]`` as annotations of a component class.
+
+They are protocols that the runtime's streams fulfil; a trailing underscore is not part of the name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import AsyncIterator
+from typing import Any, Protocol, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from headrace.model.port import Port, PortTable
+
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class In(Protocol[T_co]):
+    """The reading end of an input port; a message is acknowledged by the next receive on it."""
+
+    async def receive(self) -> T_co:
+        """Return the next message; raises ``EndOfStream`` when every sender has ended."""
+        ...
+
+    def receive_nowait(self) -> T_co:
+        """Return the next message, or raise ``WouldBlock`` if there is none now."""
+        ...
+
+    def settle(self, outcome: str, reason: str = "") -> None:
+        """Enter in the books what became of the message in hand, before the next receive does."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Iterate until every sender has ended."""
+        ...
+
+    def clone(self) -> Self:
+        """Return another handle on this port; the port closes when all of them have."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading for good."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop reading for good."""
+        ...
+
+
+class Out(Protocol[T_contra]):
+    """The writing end of an output port; ``send`` waits while a connected edge is full."""
+
+    async def send(self, item: T_contra) -> None:
+        """Send a message; raises ``BrokenResourceError`` when every reader has ended."""
+        ...
+
+    def send_nowait(self, item: T_contra) -> None:
+        """Send a message, or raise ``WouldBlock`` if there is no room now."""
+        ...
+
+    def clone(self) -> Self:
+        """Return another handle on this port; the port closes when all of them have."""
+        ...
+
+    def close(self) -> None:
+        """End this output for good."""
+        ...
+
+    async def aclose(self) -> None:
+        """End this output for good."""
+        ...
+
+
+def ports_of(component: object) -> PortTable:
+    """Return the ports a component (or its class) declares; a direction without any takes every name."""
+    own = getattr(component, "port_table", None)
+    if isinstance(own, PortTable):
+        return own
+    cls = component if isinstance(component, type) else type(component)
+    inputs: dict[str, Port] = {}
+    outputs: dict[str, Port] = {}
+    for attribute, annotation in _annotations(cls).items():
+        found = _port(attribute, annotation)
+        if found is not None:
+            direction, port = found
+            (inputs if direction is In else outputs)[port.name] = port
+    return PortTable(inputs or None, outputs or None, where=_where(cls))
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except (NameError, TypeError, AttributeError):  # a name that only a type checker can see
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            for attribute, annotation in inspect.get_annotations(base).items():
+                found[attribute] = _from_text(annotation) if isinstance(annotation, str) else annotation
+        return found
+
+
+def _from_text(text: str) -> Any:
+    """Read the direction of a port from an annotation whose type cannot be resolved here."""
+    head = text.split("[", 1)[0].rpartition(".")[2]
+    direction: Any = {"In": In[Any], "Out": Out[Any]}.get(head)
+    if direction is None:
+        return text
+    return direction | None if text.replace(" ", "").endswith("|None") else direction
+
+
+def _port(attribute: str, annotation: Any) -> tuple[Any, Port] | None:
+    optional = False
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        if len(members) != 1:
+            return None
+        annotation, optional = members[0], True
+    direction = get_origin(annotation) or annotation
+    if direction not in (In, Out):
+        return None
+    kind = (get_args(annotation) or (Any,))[0]
+    name = attribute.rstrip("_")
+    optional = optional or (direction is Out and name == "rejected")
+    return direction, Port(name, kind, optional, attribute)
+
+
+def _where(cls: type) -> str:
+    code = getattr(getattr(cls, "process", None), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+
+
+__all__ = ["In", "Out", "ports_of"]

@@ -1,0 +1,373 @@
+"""Every error headrace raises, in one tree, so that one ``except HeadraceError`` catches them all.
+
+::
+
+    HeadraceError
+    ├── ComponentError                    one component, named
+    │   ├── InvalidStateTransition        a move the state machine does not have
+    │   ├── SetupFailed                   its set-up raised or overran
+    │   └── CleanupFailed                 its clean-up raised or overran
+    ├── WiringError                       the graph is wrong; raised before anything runs
+    │   ├── ComponentAlreadyRegistered
+    │   ├── NotAComponentError
+    │   ├── InvalidEndpointError          not "component.port"
+    │   ├── UnknownComponentError
+    │   ├── UnknownPortError
+    │   ├── PortTypeError                 what is sent does not fit what is accepted
+    │   ├── DuplicateConnectionError
+    │   ├── UnconnectedPortError          a required port with no stream
+    │   └── ConfigError                   a component's or an edge's settings
+    ├── HarnessError
+    │   ├── HarnessAlreadyRunning
+    │   ├── HarnessNotRunning
+    │   └── SystemFailed                  what run() raises; the first error is its __cause__
+    ├── StreamError
+    │   ├── EdgeFullError                 (anyio.WouldBlock) when_full: error
+    │   ├── InputEndedError               (anyio.EndOfStream) every sender has ended
+    │   └── ReaderEndedError              (anyio.BrokenResourceError) every reader has ended
+    ├── MessageError                      the wire
+    │   ├── SerializationError            names the place in the message
+    │   │   ├── CyclicMessageError
+    │   │   ├── MessageTooDeepError
+    │   │   ├── UnregisteredTypeError
+    │   │   └── InvalidMessageError       a registered type refuses its own value
+    │   ├── DeserializationError          names the place in the message
+    │   │   ├── MalformedMessageError     not what ``serialize`` writes
+    │   │   │   ├── NotJsonError
+    │   │   │   └── NotAnEnvelopeError    JSON, but not our envelope
+    │   │   ├── TruncatedMessageError
+    │   │   ├── PayloadTooDeepError
+    │   │   ├── InvalidPayloadError       a registered type refuses what was received
+    │   │   ├── UnknownTypeError          names a type that is not registered here
+    │   │   └── SchemaVersionError
+    │   ├── MessageTooLargeError
+    │   ├── CannotRegisterError           a type that needs ``encode=`` and ``decode=``
+    │   │   └── TypeAlreadyRegistered
+    │   ├── UnknownGroupError             no such group, or no such member of it
+    │   ├── GroupConflictError            the name of a group or a member is taken
+    │   ├── RequestFailedError            the other side's handler raised
+    │   └── RequestTimeoutError           no reply came in time
+    ├── RowError                          one bad record of an input; goes to ``rejected``
+    ├── InputFileError                    an input file that cannot be read on, with its place
+    ├── MissingExtraError                 an optional dependency is not installed
+    └── BlueprintError                    all problems of a blueprint at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from headrace.model.blueprint import Problem
+    from headrace.model.report import ShutdownReport
+
+
+class HeadraceError(Exception):
+    """The base of every error of this library."""
+
+
+# --- components ------------------------------------------------------------------------------
+
+
+class ComponentError(HeadraceError):
+    """Something is wrong with one component; ``component`` names it where the name is known."""
+
+    def __init__(self, message: str, *, component: str = "") -> None:
+        super().__init__(message)
+        self.component = component
+
+
+class InvalidStateTransition(ComponentError):
+    """Raised by ``ComponentStatus.transition_to`` for a move the table does not have.
+
+    Do one of the moves in ``legal`` instead; the state has not changed.
+    """
+
+    def __init__(self, current: str, requested: str, legal: Iterable[str], *, component: str = "") -> None:
+        self.current = current
+        self.requested = requested
+        self.legal = tuple(legal)
+        who = f"{component}: " if component else ""
+        moves = ", ".join(self.legal) or "none"
+        super().__init__(
+            f"{who}cannot go from {current!r} to {requested!r}; legal from {current!r}: {moves}",
+            component=component,
+        )
+
+
+class SetupFailed(ComponentError):
+    """Raised (as the cause of ``SystemFailed``) when a component's set-up raised or overran its time-out."""
+
+
+class CleanupFailed(ComponentError):
+    """Recorded when a component's clean-up raised or overran its time-out; the other clean-ups still ran."""
+
+
+# --- wiring ----------------------------------------------------------------------------------
+
+
+class WiringError(HeadraceError):
+    """The graph is wrong. Raised while wiring or at the start of ``run()``, before any set-up.
+
+    ``code`` is the stable number that ``headrace check`` prints.
+    """
+
+    code = "E200"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+
+class ComponentAlreadyRegistered(WiringError):
+    """Raised when a name is registered twice; take another name."""
+
+    code = "E210"
+
+
+class NotAComponentError(WiringError):
+    """Raised when what is registered has no setup, process or cleanup; add the missing method."""
+
+    code = "E211"
+
+
+class InvalidEndpointError(WiringError):
+    """Raised for an endpoint that is not ``component.port``, or one whose port cannot be guessed."""
+
+    code = "E220"
+
+
+class UnknownComponentError(WiringError):
+    """Raised for an endpoint whose component is not registered; the hint names the nearest one."""
+
+    code = "E221"
+
+
+class UnknownPortError(WiringError):
+    """Raised where ports are declared and the named one is not among them; the hint names the nearest."""
+
+    code = "E222"
+
+
+class PortTypeError(WiringError):
+    """Raised where both ports declare a type and what is sent does not fit what is accepted."""
+
+    code = "E201"
+
+
+class DuplicateConnectionError(WiringError):
+    """Raised when the same output is connected to the same input twice; delete one of the two."""
+
+    code = "E223"
+
+
+class UnconnectedPortError(WiringError):
+    """Raised at load time for a required input port with no stream; connect it or declare it optional."""
+
+    code = "E224"
+
+
+class ConfigError(WiringError):
+    """Raised for a setting of a component or an edge that is missing, unknown or of the wrong type.
+
+    ``field`` is the dotted name of the setting where it is known.
+    """
+
+    code = "E230"
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
+# --- the harness -----------------------------------------------------------------------------
+
+
+class HarnessError(HeadraceError):
+    """The harness was used in a way its state does not allow."""
+
+
+class HarnessAlreadyRunning(HarnessError):
+    """Raised by ``run()`` while a run is under way; await ``stop()`` first, or make a second harness."""
+
+
+class HarnessNotRunning(HarnessError):
+    """Raised by calls that only make sense during a run, such as ``wait()``."""
+
+
+class SystemFailed(HarnessError):
+    """Raised by ``run()`` when the system did not end well.
+
+    The first error is ``__cause__`` and ``errors[0]``; later ones follow in ``errors``. ``report`` is the
+    ``ShutdownReport`` of the run.
+    """
+
+    def __init__(self, message: str, *, errors: Sequence[BaseException], report: ShutdownReport) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
+        self.report = report
+
+
+# --- streams ---------------------------------------------------------------------------------
+
+
+class StreamError(HeadraceError):
+    """Something about a stream or an edge."""
+
+
+class EdgeFullError(StreamError, anyio.WouldBlock):
+    """Raised by ``send`` on a full edge whose policy is ``when_full: error``; the message was not accepted."""
+
+
+class InputEndedError(StreamError, anyio.EndOfStream):
+    """Raised by ``receive`` when every sender has ended and nothing is buffered. A normal end."""
+
+
+class ReaderEndedError(StreamError, anyio.BrokenResourceError):
+    """Raised by ``send`` when every reader of the output has ended for good. A normal end."""
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+class MessageError(HeadraceError):
+    """Something about a message on the wire; ``place`` is a path such as ``$.rows[3].when`` where known."""
+
+    def __init__(self, message: str, *, place: str = "") -> None:
+        super().__init__(f"{message} at {place}" if place else message)
+        self.place = place
+
+
+class SerializationError(MessageError):
+    """Raised by ``serialize`` and ``validate`` for a value that cannot go on the wire."""
+
+
+class CyclicMessageError(SerializationError):
+    """Raised for a value that contains itself; send a tree, or ids instead of references."""
+
+
+class MessageTooDeepError(SerializationError):
+    """Raised for a value nested deeper than the protocol's ``max_depth``."""
+
+
+class UnregisteredTypeError(SerializationError):
+    """Raised for a type that is neither built in nor registered; call ``protocol.register(type)``."""
+
+
+class InvalidMessageError(SerializationError):
+    """Raised when a registered type's own encoder or validation refuses the value."""
+
+
+class DeserializationError(MessageError):
+    """Raised by ``deserialize`` and ``decode`` for bytes that do not give a message."""
+
+
+class MalformedMessageError(DeserializationError):
+    """Raised for bytes that ``serialize`` did not write, or that changed on the way."""
+
+
+class NotJsonError(MalformedMessageError):
+    """Raised for bytes that are not JSON; check what writes to this stream."""
+
+
+class NotAnEnvelopeError(MalformedMessageError):
+    """Raised for JSON that lacks our envelope; send with ``serialize`` or ``StreamFramework``."""
+
+
+class TruncatedMessageError(DeserializationError):
+    """Raised for bytes that end before the message does."""
+
+
+class PayloadTooDeepError(DeserializationError):
+    """Raised for a payload nested deeper than the protocol's ``max_depth``."""
+
+
+class InvalidPayloadError(DeserializationError):
+    """Raised when a registered type refuses what was received, or changes it; its error is the cause."""
+
+
+class UnknownTypeError(DeserializationError):
+    """Raised for a message that names a type not registered here; register it on the receiving side."""
+
+
+class SchemaVersionError(DeserializationError):
+    """Raised for an envelope of a schema version this protocol does not read."""
+
+
+class MessageTooLargeError(MessageError):
+    """Raised for a payload above the protocol's ``max_size``; the message names both sizes in bytes."""
+
+
+class CannotRegisterError(MessageError):
+    """Raised by ``register`` for a type it cannot take apart; give it ``encode=`` and ``decode=``."""
+
+
+class TypeAlreadyRegistered(CannotRegisterError):
+    """Raised when a type or a wire name is registered twice with a different meaning."""
+
+
+class UnknownGroupError(MessageError):
+    """Raised for a group, or a member of one, that does not exist; the message names the nearest."""
+
+
+class GroupConflictError(MessageError):
+    """Raised when the name of a new group or of a new member is taken; take another name."""
+
+
+class RequestFailedError(MessageError):
+    """Raised at the requester when the other side's handler raised, or could not read or answer it.
+
+    ``error_type`` is the name of the remote exception's class and ``reason`` its text.
+    """
+
+    def __init__(self, error_type: str, reason: str) -> None:
+        super().__init__(f"the request failed on the other side: {error_type}: {reason}")
+        self.error_type = error_type
+        self.reason = reason
+
+
+class RequestTimeoutError(MessageError, TimeoutError):
+    """Raised when a request got no reply in time."""
+
+
+# --- inputs, extras, blueprints ----------------------------------------------------------------
+
+
+class RowError(HeadraceError):
+    """One record of an input does not parse: it goes to ``rejected`` and the good ones go on."""
+
+    def __init__(self, reason: str, *, path: str = "", line: int = 0) -> None:
+        where = f"{path}:{line}: " if path else ""
+        super().__init__(f"{where}{reason}")
+        self.reason = reason
+        self.path = path
+        self.line = line
+
+
+class InputFileError(HeadraceError):
+    """Raised when an input file is missing, unreadable, truncated or wrongly encoded; names file and place."""
+
+
+class MissingExtraError(HeadraceError, ImportError):
+    """Raised when a component needs an optional dependency; the message is the install command."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra that is not installed: pip install 'headrace[{extra}]'")
+        self.extra = extra
+
+
+class BlueprintError(HeadraceError):
+    """Raised when a blueprint has errors; ``problems`` holds all of them, each with its place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+__all__ = sorted(
+    name for name, value in globals().items() if isinstance(value, type) and issubclass(value, HeadraceError)
+)

@@ -1,0 +1,161 @@
+"""The state machine of a component: one literal table and one ``transition_to``.
+
+Thread-safe, because statuses are read and moved from worker threads too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from headrace.exceptions import InvalidStateTransition
+
+
+class ComponentState(StrEnum):
+    """The states of a component; each member is also its plain string."""
+
+    CREATED = "created"
+    READY = "ready"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+_S = ComponentState
+
+TRANSITIONS: Mapping[ComponentState, tuple[ComponentState, ...]] = MappingProxyType(
+    {
+        _S.CREATED: (_S.READY, _S.ERROR),
+        _S.READY: (_S.RUNNING, _S.STOPPING, _S.ERROR),
+        _S.RUNNING: (_S.STOPPING, _S.ERROR),
+        _S.STOPPING: (_S.STOPPED, _S.ERROR),
+        _S.STOPPED: (_S.READY,),
+        _S.ERROR: (_S.READY, _S.STOPPED),
+    }
+)
+"""The state machine: from each state, the states it may move to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One move of a component; ``at`` is in seconds since the epoch."""
+
+    source: ComponentState
+    target: ComponentState
+    at: float
+    error: BaseException | None = None
+
+
+Listener = Callable[["ComponentStatus", Transition], None]
+
+
+class ComponentStatus:
+    """Where a component is in its life, what went wrong last, and how it got here.
+
+    Args:
+        component: The component's name, for error messages.
+        clock: Gives seconds since the epoch; a parameter so that simulation can replace it.
+        history: How many transitions are kept.
+    """
+
+    def __init__(
+        self, component: str = "", *, clock: Callable[[], float] = time.time, history: int = 100
+    ) -> None:
+        self.component = component
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._state = ComponentState.CREATED
+        self._last_transition = clock()
+        self._error_count = 0
+        self._last_error: BaseException | None = None
+        self._history: deque[Transition] = deque(maxlen=history)
+        self._listeners: list[Listener] = []
+
+    @property
+    def state(self) -> ComponentState:
+        """The current state, a ``str`` that is also an enum member."""
+        return self._state
+
+    @property
+    def last_transition(self) -> float:
+        """When the state last changed (or the status was made), in seconds since the epoch."""
+        return self._last_transition
+
+    @property
+    def error_count(self) -> int:
+        """How often the component has entered ``error``."""
+        return self._error_count
+
+    @property
+    def last_error(self) -> BaseException | None:
+        """The error given with the last move to ``error``, with its traceback; None if there was none."""
+        return self._last_error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the state is ``running``."""
+        return self._state is ComponentState.RUNNING
+
+    @property
+    def history(self) -> tuple[Transition, ...]:
+        """The last transitions, oldest first."""
+        with self._lock:
+            return tuple(self._history)
+
+    def can_transition_to(self, state: str) -> bool:
+        """Return whether the table has a move from the current state to ``state``."""
+        return state in TRANSITIONS[self._state]
+
+    def transition_to(self, state: str, *, error: BaseException | None = None) -> None:
+        """Move to ``state`` and tell the listeners.
+
+        Args:
+            state: The state to enter, as a ``ComponentState`` or its string.
+            error: With ``error``: what went wrong, kept as ``last_error``.
+
+        Raises:
+            InvalidStateTransition: The table has no such move; nothing has changed.
+        """
+        with self._lock:
+            legal = TRANSITIONS[self._state]
+            if state not in legal:
+                raise InvalidStateTransition(self._state, str(state), legal, component=self.component)
+            target = ComponentState(state)
+            move = Transition(self._state, target, self._clock(), error)
+            self._state = target
+            self._last_transition = move.at
+            if target is ComponentState.ERROR:
+                self._error_count += 1
+                self._last_error = error
+            self._history.append(move)
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(self, move)
+
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(status, transition)`` after each move, in the thread that moved.
+
+        Returns:
+            A function that removes the listener again; calling it twice does nothing more.
+        """
+        with self._lock:
+            self._listeners.append(listener)
+
+        def remove() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return remove
+
+    def __repr__(self) -> str:
+        return f"ComponentStatus({self.component!r}, {self._state.value}, errors={self._error_count})"
+
+
+__all__ = ["TRANSITIONS", "ComponentState", "ComponentStatus", "Listener", "Transition"]

@@ -1,0 +1,50 @@
+"""Endpoints are written ``component.port`` everywhere; this is the one place that reads them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from headrace.exceptions import InvalidEndpointError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """A port of a component; ``port`` is empty where only the component was named."""
+
+    component: str
+    port: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.component}.{self.port}" if self.port else self.component
+
+
+def parse_endpoint(text: object) -> Endpoint:
+    """Read ``component.port``, or ``component`` alone.
+
+    Raises:
+        InvalidEndpointError: ``text`` is not a string of that form.
+    """
+    if not isinstance(text, str):
+        raise InvalidEndpointError(f"an endpoint is a string 'component.port', not {text!r}")
+    component, dot, port = text.strip().rpartition(".")
+    if not dot:
+        component, port = port, ""
+    if not component or (dot and not port):
+        raise InvalidEndpointError(f"{text!r} is not an endpoint", hint="write 'component.port'")
+    return Endpoint(component, port)
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return ``"did you mean 'x'?"`` for the nearest candidate, or the list of candidates, or nothing."""
+    known = sorted(set(candidates))
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if known and len(known) <= 8:
+        return "known: " + ", ".join(known)
+    return ""
+
+
+__all__ = ["Endpoint", "did_you_mean", "parse_endpoint"]

@@ -1,0 +1,47 @@
+"""What a message is once it is off the wire: plain frozen values, free of streams, clocks and codecs.
+
+The protocol makes them, components and tests read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Envelope", "Rejected"]
+
+T = TypeVar("T")
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A message with its metadata, as ``MessageProtocol.decode`` returns it.
+
+    Args:
+        message: the message itself, with the type it was sent with.
+        type: wire name of the message's type, such as ``"dict"`` or a registered name.
+        id: unique, and sortable by the time of sending.
+        timestamp: wall-clock time of sending, seconds since the epoch.
+        version: schema version of the envelope.
+        headers: text that travels beside the message, such as ``reply_to``.
+    """
+
+    message: Any
+    type: str
+    id: str
+    timestamp: float
+    version: int
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class Rejected(msgspec.Struct, Generic[T], frozen=True):
+    """Expected bad data on its way to a ``rejected`` port, with the reason.
+
+    Args:
+        message: the message as it was received.
+        reason: what is wrong with it, for people.
+    """
+
+    message: T
+    reason: str

@@ -1,0 +1,109 @@
+"""What a run says when it is over: how it ended, what failed, who overran, what was left where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .ledger import SystemLedger
+
+Phase = Literal["setup", "process", "cleanup"]
+Outcome = Literal["finished", "stopped", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One error of one component, and the phase of its life in which it came."""
+
+    component: str
+    phase: Phase
+    error: BaseException
+
+    def __str__(self) -> str:
+        return f"{self.component} failed in {self.phase}: {describe(self.error)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A component that was still at work at a deadline, and what it was waiting for."""
+
+    component: str
+    phase: Phase
+    after: float
+    awaiting: str
+
+    def __str__(self) -> str:
+        return f"{self.component} overran its {self.phase} after {self.after:.3g} s, awaiting {self.awaiting}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that failed for good, with everything needed to understand it."""
+
+    number: int
+    component: str
+    edge: str
+    message: object
+    error: BaseException
+    traceback: str
+    attempts: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownReport:
+    """How a run ended.
+
+    Attributes:
+        system: The system's name.
+        outcome: ``finished`` by itself, ``stopped`` on request, ``failed``, or ``cancelled`` from outside.
+        signal: The number of the signal that stopped it, or None.
+        seconds: How long it ran, from the start of set-up to the end of clean-up.
+        drain_seconds: How long it took from the request to stop (or the first failure) to the end; 0 if none came.
+        failures: Every error, first first.
+        overruns: Who was still at work at a deadline.
+        ledger: The books, closed or not.
+        dead_letters: The messages that failed for good.
+    """
+
+    system: str
+    outcome: Outcome
+    signal: int | None
+    seconds: float
+    drain_seconds: float
+    failures: tuple[Failure, ...]
+    overruns: tuple[Overrun, ...]
+    ledger: SystemLedger
+    dead_letters: tuple[DeadLetter, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing failed, overran, died or was lost."""
+        return not (self.failures or self.overruns or self.dead_letters or self.ledger.totals.lost)
+
+    def exit_code(self, *, allow_dead: bool = False) -> int:
+        """Return the exit code of the command line for this run (see semantics in the docs)."""
+        if self.failures or self.outcome == "failed":
+            return 1
+        if self.signal is not None:
+            return 128 + self.signal
+        if self.overruns:
+            return 5
+        if not self.ledger.closes or self.ledger.remaining:
+            return 3
+        return 4 if self.dead_letters and not allow_dead else 0
+
+    def summary(self) -> str:
+        """Return the one line that ends a run: ``in ... out ... rejected ... lost ... in ... s``."""
+        return f"{self.ledger.totals} in {self.seconds:.1f} s"
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as ``Type message``, an exception group by its leaves."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(describe(leaf) for leaf in error.exceptions)
+    text = str(error)
+    return f"{type(error).__name__} {text}" if text else type(error).__name__
+
+
+__all__ = ["DeadLetter", "Failure", "Outcome", "Overrun", "Phase", "ShutdownReport", "describe"]

@@ -1,0 +1,83 @@
+"""The books of a whole system, added up from its edges and ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from headrace.model.endpoint import Endpoint
+from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
+
+from .wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Which ports the one-line summary counts; what is None is counted from the shape of the graph."""
+
+    taken_in: tuple[Endpoint, ...] | None = None
+    given_out: tuple[Endpoint, ...] | None = None
+    rejected: tuple[Endpoint, ...] | None = None
+
+
+def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
+    """Return the books as they stand.
+
+    Args:
+        wiring: The system.
+        summary: What to count as in, out and rejected.
+        dead: How many dead letters there are.
+    """
+    ledgers = {key: edge.ledger() for key, edge in wiring.edges.items()}
+    totals = Totals(
+        taken_in=_sent(wiring, summary.taken_in or _source_outputs(wiring)),
+        given_out=_acknowledged(wiring, ledgers, summary.given_out),
+        rejected=_sent(wiring, summary.rejected or _rejected_outputs(wiring)),
+        dead=dead,
+        lost=sum(ledger.lost for ledger in ledgers.values()),
+    )
+    discarded = {
+        outlet.name: outlet.discarded
+        for member in wiring.members.values()
+        for outlet in member.outlets.values()
+        if outlet.discarded
+    }
+    return SystemLedger(tuple(ledgers.values()), discarded, totals)
+
+
+def _sent(wiring: Wiring, ports: Iterable[Endpoint]) -> int:
+    return sum(wiring.members[port.component].outlets[port.port].accepted for port in ports)
+
+
+def _source_outputs(wiring: Wiring) -> list[Endpoint]:
+    return [
+        Endpoint(member.name, port)
+        for member in wiring.members.values()
+        if member.is_source
+        for port in member.outlets
+        if port != "rejected"
+    ]
+
+
+def _rejected_outputs(wiring: Wiring) -> list[Endpoint]:
+    return [Endpoint(name, "rejected") for name, m in wiring.members.items() if "rejected" in m.outlets]
+
+
+def _acknowledged(
+    wiring: Wiring, ledgers: Mapping[str, EdgeLedger], ports: tuple[Endpoint, ...] | None
+) -> int:
+    """Count what arrived at the given inputs, or else at all sinks by other ports than ``rejected``."""
+    if ports is not None:
+        wanted = set(ports)
+        keys = [key for key, c in wiring.connections.items() if c.receiver in wanted]
+    else:
+        sinks = set(wiring.topology().sinks)
+        keys = [
+            key
+            for key, c in wiring.connections.items()
+            if c.receiver.component in sinks and c.sender.port != "rejected"
+        ]
+    return sum(ledgers[key].acknowledged for key in keys)
+
+
+__all__ = ["Summary", "system_ledger"]

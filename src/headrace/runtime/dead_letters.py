@@ -1,0 +1,66 @@
+"""Messages that failed for good, kept with all that is needed to understand them."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+import anyio
+
+from headrace.model.report import DeadLetter
+
+
+class DeadLetterStore:
+    """A bounded store in memory; a component that finds it full waits.
+
+    Args:
+        limit: How many letters it holds.
+        clock: Gives seconds since the epoch.
+    """
+
+    def __init__(self, limit: int = 10_000, *, clock: Callable[[], float] = time.time) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._letters: dict[int, DeadLetter] = {}
+        self._count = 0
+        self._room: anyio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def letters(self) -> tuple[DeadLetter, ...]:
+        """Return what is stored, oldest first."""
+        return tuple(self._letters.values())
+
+    async def put(
+        self, component: str, message: object, error: BaseException, *, attempts: int, edge: str
+    ) -> None:
+        """Store a message; waits while the store is full."""
+        while len(self._letters) >= self.limit:
+            self._room = self._room or anyio.Event()
+            await self._room.wait()
+        self.put_now(component, message, error, attempts=attempts, edge=edge)
+
+    def put_now(
+        self, component: str, message: object, error: BaseException, *, attempts: int, edge: str
+    ) -> None:
+        """Store a message even if that exceeds the limit: the last words of a component that crashed."""
+        self._count += 1
+        text = "".join(traceback.format_exception(error))
+        self._letters[self._count] = DeadLetter(
+            self._count, component, edge, message, error, text, attempts, self._clock()
+        )
+
+    def discard(self, number: int | None = None) -> int:
+        """Forget one letter, or all of them; returns how many were forgotten."""
+        numbers = list(self._letters) if number is None else [n for n in (number,) if n in self._letters]
+        for gone in numbers:
+            del self._letters[gone]
+        if numbers and self._room is not None:
+            self._room.set()
+            self._room = None
+        return len(numbers)
+
+
+__all__ = ["DeadLetterStore"]

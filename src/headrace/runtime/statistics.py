@@ -1,0 +1,77 @@
+"""One immutable snapshot of a system; everything that shows a system reads this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from headrace.model.component_status import ComponentState
+from headrace.model.ledger import EdgeLedger
+
+from .wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatistics:
+    """A component at one moment; times are in seconds since the epoch."""
+
+    name: str
+    kind: str
+    state: ComponentState
+    error_count: int
+    last_transition: float
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatistics:
+    """An edge at one moment, in messages and waiting tasks."""
+
+    ledger: EdgeLedger
+    capacity: int
+    waiting_senders: int
+    waiting_receivers: int
+    open: bool
+
+    @property
+    def buffered(self) -> int:
+        """Messages accepted and not yet taken by the reader."""
+        return self.ledger.buffered
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatistics:
+    """A system at one moment."""
+
+    name: str
+    running: bool
+    components: Mapping[str, ComponentStatistics]
+    edges: Mapping[str, EdgeStatistics]
+
+
+def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistics:
+    """Return the snapshot; safe from any thread, because it only reads."""
+    components = {
+        member.name: ComponentStatistics(
+            member.name,
+            type(member.component).__name__,
+            member.status.state,
+            member.status.error_count,
+            member.status.last_transition,
+        )
+        for member in list(wiring.members.values())
+    }
+    edges = {
+        key: EdgeStatistics(
+            edge.ledger(),
+            edge.options.buffer_size,
+            len(edge.blocked),
+            len(edge.inlet.hungry),
+            not (edge.sender_ended or edge.reader_ended),
+        )
+        for key, edge in list(wiring.edges.items())
+    }
+    return SystemStatistics(name, running, MappingProxyType(components), MappingProxyType(edges))
+
+
+__all__ = ["ComponentStatistics", "EdgeStatistics", "SystemStatistics", "take_statistics"]

@@ -1,0 +1,309 @@
+"""Input ports: what ``receive`` does when one or several edges lead into a port, and what is in hand."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, Literal, TypeVar
+
+from anyio import ClosedResourceError, EndOfStream, WouldBlock
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
+
+from headrace.exceptions import InputEndedError
+
+from .edge import Edge, Waiter
+from .pace import Pace
+
+T = TypeVar("T")
+Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
+
+
+class Inlet(Generic[T]):
+    """An input port: the edges that lead into it, its handles, and the tasks that wait for a message."""
+
+    __slots__ = ("_turn", "ended", "handles", "hungry", "lanes", "name", "on_idle", "solo")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lanes: list[Edge[T]] = []
+        self.solo: Edge[T] | None = None
+        self.handles: set[EdgeReceiveStream[T]] = set()
+        self.hungry: deque[Waiter] = deque()
+        self.on_idle: Callable[[], None] | None = None
+        self.ended = False
+        self._turn = 0
+
+    def add(self, edge: Edge[T]) -> None:
+        """Let another edge lead into this port."""
+        self.lanes.append(edge)
+        self.solo = edge if len(self.lanes) == 1 else None
+
+    def open(self) -> EdgeReceiveStream[T]:
+        """Return a new handle on this port."""
+        handle = EdgeReceiveStream(self)
+        self.handles.add(handle)
+        return handle
+
+    @property
+    def open_handles(self) -> int:
+        """How many handles are not closed."""
+        return sum(not handle.closed for handle in self.handles)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every sender has ended and nothing is buffered."""
+        return all(edge.sender_ended and not edge.buffer for edge in self.lanes)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is buffered and nothing is in hand."""
+        return not any(edge.buffer for edge in self.lanes) and not any(h.has_hand for h in self.handles)
+
+    def in_hand_of(self, edge: Edge[T]) -> int:
+        """Count the messages of one edge that handles have in hand."""
+        return sum(handle.hand_edge is edge for handle in self.handles)
+
+    def end(self) -> None:
+        """Stop reading for good: what is buffered is dropped, and senders are told."""
+        if not self.ended:
+            self.ended = True
+            for edge in self.lanes:
+                edge.end_reader()
+            self.wake_all()
+
+    def settle_all(self, outcome: Settlement, reason: str = "") -> list[tuple[Edge[T], T]]:
+        """Settle what every handle has in hand, and return those messages with their edges."""
+        settled = [(h.hand_edge, h.hand) for h in self.handles if h.hand_edge is not None]
+        for handle in self.handles:
+            handle.settle(outcome, reason)
+        return settled
+
+    def close_handle(self, handle: EdgeReceiveStream[T]) -> None:
+        """Take note of a closed handle; the last one to close ends the reading side."""
+        for waiter in handle.waiters:
+            waiter.serve()
+        if not self.open_handles:
+            self.end()
+        elif not handle.has_hand:
+            self.handles.discard(handle)
+
+    def sender_has_ended(self) -> None:
+        """Tell waiting readers that a sender will not send any more."""
+        self.wake_all()
+        if self.on_idle is not None:
+            self.on_idle()
+
+    def wake(self) -> None:
+        """Serve the first waiting reader."""
+        self.hungry.popleft().serve()
+
+    def wake_all(self) -> None:
+        """Serve every waiting reader, so that each looks again."""
+        while self.hungry:
+            self.wake()
+
+    def take(self) -> Edge[T] | None:
+        """Return the next edge, in turn, that has a message, or None."""
+        lanes = self.lanes
+        for _ in lanes:
+            self._turn = (self._turn + 1) % len(lanes)
+            if lanes[self._turn].buffer:
+                return lanes[self._turn]
+        return None
+
+
+class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
+    """A handle on an input port: an AnyIO receive stream that knows the message in hand.
+
+    A message is acknowledged by the next receive on the handle, or when ``process()`` returns.
+    """
+
+    def __init__(self, inlet: Inlet[T]) -> None:
+        self._inlet = inlet
+        self._pace = Pace()
+        self._closed = False
+        self.waiters: set[Waiter] = set()
+        self.hand_edge: Edge[T] | None = None
+        self.hand: Any = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed."""
+        return self._closed
+
+    @property
+    def has_hand(self) -> bool:
+        """Whether a message was received and is not settled."""
+        return self.hand_edge is not None
+
+    @property
+    def edge_in_hand(self) -> str:
+        """The key of the edge that the message in hand came by; empty if there is none."""
+        return "" if self.hand_edge is None else self.hand_edge.key
+
+    def settle(self, outcome: Settlement = "acknowledged", reason: str = "") -> None:
+        """Enter in the books what became of the message in hand; nothing happens if there is none.
+
+        Args:
+            outcome: ``acknowledged``, ``dead_lettered`` or ``dropped``.
+            reason: Why it was dropped.
+        """
+        edge = self.hand_edge
+        if edge is None:
+            return
+        self.hand_edge = self.hand = None
+        if outcome == "acknowledged":
+            edge.acknowledged += 1
+        elif outcome == "dead_lettered":
+            edge.dead_lettered += 1
+        else:
+            edge.drop(reason or "dropped")
+
+    async def receive(self) -> T:
+        """Return the next message; acknowledges the one before. A cancelled receive loses nothing.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        edge = self.hand_edge
+        if edge is not None:
+            edge.acknowledged += 1
+            self.hand_edge = None
+        pace = self._pace
+        if pace.left:
+            pace.left -= 1
+        else:
+            await pace.look()
+        if self._closed:
+            raise ClosedResourceError
+        edge = self._inlet.solo
+        if edge is None or not edge.buffer:
+            edge = self._inlet.take() or await self._wait()
+        item = edge.buffer.popleft()
+        self.hand_edge = edge
+        self.hand = item
+        if edge.blocked:
+            edge.wake_sender()
+        return item
+
+    def receive_nowait(self) -> T:
+        """Return the next message if there is one now; acknowledges the one before.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            EndOfStream: Every sender has ended and nothing is buffered.
+            WouldBlock: There is no message now.
+        """
+        self.settle()
+        if self._closed:
+            raise ClosedResourceError
+        edge = self._inlet.take()
+        if edge is None:
+            if self._inlet.exhausted:
+                raise InputEndedError(f"{self._inlet.name}: every sender has ended")
+            raise WouldBlock
+        return self._hand_over(edge)
+
+    def _hand_over(self, edge: Edge[T]) -> T:
+        item = edge.buffer.popleft()
+        self.hand_edge = edge
+        self.hand = item
+        edge.wake_sender()
+        return item
+
+    async def _wait(self) -> Edge[T]:
+        inlet = self._inlet
+        beaten = False
+        while True:
+            if inlet.exhausted:
+                raise InputEndedError(f"{inlet.name}: every sender has ended")
+            waiter = Waiter()
+            inlet.hungry.appendleft(waiter) if beaten else inlet.hungry.append(waiter)
+            self.waiters.add(waiter)
+            if inlet.on_idle is not None:
+                inlet.on_idle()
+            edge = None
+            try:
+                await waiter.wait()
+                self._pace.waited()
+                if self._closed:
+                    raise ClosedResourceError
+                edge = inlet.take()
+            finally:
+                self.waiters.discard(waiter)
+                if not waiter.served:
+                    inlet.hungry.remove(waiter)
+                elif edge is None and inlet.hungry and inlet.take() is not None:
+                    inlet.wake()
+            if edge is not None:
+                return edge
+            beaten = True
+
+    def __aiter__(self) -> EdgeReceiveStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self.receive()
+        except EndOfStream:
+            raise StopAsyncIteration from None
+
+    def clone(self) -> EdgeReceiveStream[T]:
+        """Return another handle on this port; each message goes to one of them."""
+        if self._closed:
+            raise ClosedResourceError
+        return self._inlet.open()
+
+    def close(self) -> None:
+        """Stop reading for good, once all handles of the port are closed.
+
+        While an exception unwinds, the end waits for what supervision decides about the component.
+        """
+        if not self._closed:
+            self._closed = True
+            if sys.exc_info()[0] is None:
+                self._inlet.close_handle(self)
+
+    async def aclose(self) -> None:
+        """Do what ``close`` does."""
+        self.close()
+
+    def statistics(self) -> MemoryObjectStreamStatistics:
+        """Return the numbers of the port's edges, added up."""
+        lanes = self._inlet.lanes
+        return MemoryObjectStreamStatistics(
+            sum(len(edge.buffer) for edge in lanes),
+            sum(edge.options.buffer_size for edge in lanes),
+            sum(len(edge.outlet.handles) for edge in lanes),
+            self._inlet.open_handles,
+            sum(len(edge.blocked) for edge in lanes),
+            len(self._inlet.hungry),
+        )
+
+    def __enter__(self) -> EdgeReceiveStream[T]:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self._closed = True
+
+    def __del__(self) -> None:
+        """Do nothing: the edge owns its end, so a forgotten handle leaves nothing open."""
+
+    def __repr__(self) -> str:
+        return f"<EdgeReceiveStream {self._inlet.name}{' closed' if self._closed else ''}>"
+
+
+AnyInlet = Inlet[Any]
+
+__all__ = ["AnyInlet", "EdgeReceiveStream", "Inlet", "Settlement"]

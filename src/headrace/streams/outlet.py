@@ -1,0 +1,256 @@
+"""Output ports: what ``send`` does when none, one or several edges leave a port."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import zlib
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from anyio import ClosedResourceError, WouldBlock
+from anyio.streams.memory import MemoryObjectSendStream, MemoryObjectStreamStatistics
+
+from headrace.exceptions import EdgeFullError, ReaderEndedError
+from headrace.model.options import OutputOptions
+
+from .edge import READER_ENDED, Edge, Waiter
+from .pace import Pace
+
+T = TypeVar("T")
+
+
+class Outlet(Generic[T]):
+    """An output port: its edges, its handles, and how messages spread over the edges."""
+
+    __slots__ = ("_turn", "discarded", "ended", "handles", "lanes", "name", "options", "sent", "solo")
+
+    def __init__(self, name: str, options: OutputOptions | None = None) -> None:
+        self.name = name
+        self.options = options or OutputOptions()
+        self.lanes: list[Edge[T]] = []
+        self.solo: Edge[T] | None = None
+        self.handles: set[EdgeSendStream[T]] = set()
+        self.discarded = 0
+        self.ended = False
+        self._turn = 0
+
+    def add(self, edge: Edge[T]) -> None:
+        """Let another edge leave this port."""
+        self.lanes.append(edge)
+        self.solo = edge if len(self.lanes) == 1 else None
+
+    def open(self, lanes: list[Edge[T]] | None = None) -> EdgeSendStream[T]:
+        """Return a new handle on this port."""
+        handle = EdgeSendStream(self)
+        self.handles.add(handle)
+        return handle
+
+    @property
+    def accepted(self) -> int:
+        """Messages that went through this port: each once, however many edges it took."""
+        if self.options.fan_out == "broadcast":
+            return max((edge.accepted for edge in self.lanes), default=0) + self.discarded
+        return sum(edge.accepted for edge in self.lanes) + self.discarded
+
+    def end(self) -> None:
+        """End the port for good: the end travels downstream."""
+        if not self.ended:
+            self.ended = True
+            for edge in self.lanes:
+                edge.end_sender()
+
+    def close_handle(self, handle: EdgeSendStream[T]) -> None:
+        """Forget a handle; the last one to close ends the port."""
+        self.handles.discard(handle)
+        for edge in self.lanes:
+            for waiter in handle.waiters:
+                if waiter in edge.blocked:
+                    waiter.serve()
+        if not self.handles:
+            self.end()
+
+    def reader_has_ended(self) -> None:
+        """Wake senders that may now do without the edge that ended."""
+        for edge in self.lanes:
+            edge.wake_sender()
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def offer(self, item: T) -> Edge[T] | None:
+        """Accept ``item`` on all edges it goes to, or return an edge it has to wait for.
+
+        Nothing suspends in between, so a cancelled send has reached no edge.
+
+        Raises:
+            ReaderEndedError: Every reader has ended for good.
+            EdgeFullError: A full edge has the policy ``error``.
+        """
+        if not self.lanes:
+            self.discarded += 1
+            return None
+        targets = self._targets(item)
+        for edge in targets:
+            if edge.holds_back:
+                return edge
+            if edge.full and edge.options.when_full == "error" and not edge.reader_ended:
+                raise EdgeFullError(f"{edge.key} is full ({len(edge.buffer)}/{edge.options.buffer_size})")
+        for edge in targets:
+            edge.append(copy.deepcopy(item) if edge.options.copy else item)
+        return None
+
+    def _targets(self, item: T) -> list[Edge[T]]:
+        alive = [edge for edge in self.lanes if not edge.reader_ended]
+        if not alive:
+            raise ReaderEndedError(f"{self.name}: every reader has ended ({READER_ENDED})")
+        if self.options.fan_out == "broadcast":
+            return alive
+        if self.options.fan_out == "balance":
+            return [self._next_with_room(alive)]
+        assert self.options.key is not None
+        digest = zlib.crc32(repr(self.options.key(item)).encode("utf-8", "surrogatepass"))
+        return [self.lanes[digest % len(self.lanes)]]
+
+    def _next_with_room(self, alive: list[Edge[T]]) -> Edge[T]:
+        self._turn += 1
+        turns = [alive[(self._turn + offset) % len(alive)] for offset in range(len(alive))]
+        return next((edge for edge in turns if not edge.full), turns[0])
+
+    def waits_on(self, full: Edge[T]) -> list[Edge[T]]:
+        """Return the edges of which any one having room lets the sender of ``full`` try again."""
+        if self.options.fan_out == "balance":
+            return [edge for edge in self.lanes if not edge.reader_ended]
+        return [full]
+
+
+class EdgeSendStream(MemoryObjectSendStream[T]):
+    """A handle on an output port: an AnyIO send stream, without a checkpoint where it need not wait."""
+
+    def __init__(self, outlet: Outlet[T]) -> None:
+        self._outlet = outlet
+        self._pace = Pace()
+        self._closed = False
+        self.waiters: set[Waiter] = set()
+
+    async def send(self, item: T) -> None:
+        """Send a message; waits while a connected edge is full. A cancelled send has reached no edge.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            BrokenResourceError: Every reader has ended for good.
+        """
+        pace = self._pace
+        if pace.left:
+            pace.left -= 1
+        else:
+            await pace.look()
+        if self._closed:
+            raise ClosedResourceError
+        edge = self._outlet.solo
+        if edge is not None and len(edge.buffer) < edge.room:
+            edge.buffer.append(item)
+            edge.accepted += 1
+            if edge.inlet.hungry:
+                edge.inlet.wake()
+            return
+        full = self._outlet.offer(item)
+        if full is not None:
+            await self._wait_and_send(item, full)
+
+    def send_nowait(self, item: T) -> None:
+        """Send a message if that needs no waiting.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            BrokenResourceError: Every reader has ended for good.
+            WouldBlock: A connected edge is full.
+        """
+        if self._closed:
+            raise ClosedResourceError
+        if self._outlet.offer(item) is not None:
+            raise WouldBlock
+
+    async def _wait_and_send(self, item: T, full: Edge[T]) -> None:
+        beaten = False
+        while True:
+            edges = self._outlet.waits_on(full)
+            waiter = Waiter()
+            for edge in edges:
+                # Who was woken but beaten to the room goes back to the front; else producers starve.
+                edge.blocked.appendleft(waiter) if beaten else edge.blocked.append(waiter)
+            self.waiters.add(waiter)
+            through = False
+            try:
+                await waiter.wait()
+                self._pace.waited()
+                if self._closed:
+                    raise ClosedResourceError
+                again = self._outlet.offer(item)
+                through = again is None
+            finally:
+                self.waiters.discard(waiter)
+                for edge in edges:
+                    edge.blocked.remove(waiter)
+                    if waiter.served and not edge.holds_back:
+                        edge.wake_sender()
+            if through:
+                return
+            assert again is not None
+            full, beaten = again, True
+
+    def clone(self) -> EdgeSendStream[T]:
+        """Return another handle on this port; the port ends when all of them are closed."""
+        if self._closed:
+            raise ClosedResourceError
+        return self._outlet.open()
+
+    def close(self) -> None:
+        """End this output for good, once all its handles are closed.
+
+        While an exception unwinds, the end waits for what supervision decides about the component.
+        """
+        if not self._closed:
+            self._closed = True
+            if sys.exc_info()[0] is None:
+                self._outlet.close_handle(self)
+
+    async def aclose(self) -> None:
+        """Do what ``close`` does."""
+        self.close()
+
+    def statistics(self) -> MemoryObjectStreamStatistics:
+        """Return the numbers of the port's edges, added up."""
+        lanes = self._outlet.lanes
+        return MemoryObjectStreamStatistics(
+            sum(len(edge.buffer) for edge in lanes),
+            sum(edge.options.buffer_size for edge in lanes),
+            len(self._outlet.handles),
+            sum(edge.inlet.open_handles for edge in lanes),
+            sum(len(edge.blocked) for edge in lanes),
+            sum(len(edge.inlet.hungry) for edge in lanes),
+        )
+
+    def __enter__(self) -> EdgeSendStream[T]:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self._closed = True
+
+    def __del__(self) -> None:
+        """Do nothing: the edge owns its end, so a forgotten handle leaves nothing open."""
+
+    def __repr__(self) -> str:
+        return f"<EdgeSendStream {self._outlet.name}{' closed' if self._closed else ''}>"
+
+
+AnyOutlet = Outlet[Any]
+
+__all__ = ["AnyOutlet", "EdgeSendStream", "Outlet"]
