@@ -26,8 +26,9 @@ from headrace.exceptions import (
 )
 from headrace.model.endpoint import did_you_mean
 
+from .message_misfit import Misfit, brief, expect
 from .message_records import record_codec
-from .message_tree import PLAIN_NAMES, Codec, Misfit, brief, expect
+from .message_tree import PLAIN_NAMES, Codec
 
 __all__ = ["CodecRegistry", "NumpyUse"]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from headrace.exceptions import MalformedMessageError, UnregisteredTypeError
 
-from .message_tree import Codec, Misfit, brief, expect
+from .message_misfit import Misfit, brief, expect
+from .message_tree import Codec
 
 __all__ = ["numpy_codecs"]
 

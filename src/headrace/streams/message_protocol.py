@@ -29,7 +29,8 @@ from headrace.model.message import Envelope
 
 from .message_codecs import CodecRegistry, NumpyUse
 from .message_ids import MessageIds
-from .message_tree import PAYLOAD, PLAIN_NAMES, TAG, Misfit, Packer, Unpacker
+from .message_misfit import Misfit
+from .message_tree import PAYLOAD, PLAIN_NAMES, TAG, Packer, Unpacker
 
 __all__ = ["SCHEMA_VERSION", "MessageProtocol"]
 

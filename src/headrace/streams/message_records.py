@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.exceptions import CannotRegisterError
 
-from .message_tree import brief, expect
+from .message_misfit import brief, expect
 
 __all__ = ["record_codec"]
 

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable
 from types import NoneType
 from typing import Any, Protocol
 
 from headrace.exceptions import (
-    CyclicMessageError,
     DeserializationError,
     InvalidMessageError,
     InvalidPayloadError,
     MalformedMessageError,
-    MessageError,
     MessageTooDeepError,
     MessageTooLargeError,
     PayloadTooDeepError,
 )
 
-__all__ = ["PLAIN_NAMES", "TAG", "Codec", "CodecSource", "Misfit", "Packer", "Unpacker", "brief", "expect"]
+from .message_misfit import Misfit, brief, member
+
+__all__ = ["PAYLOAD", "PLAIN_NAMES", "TAG", "Codec", "CodecSource", "Packer", "Unpacker"]
 
 TAG = "$"
 PAYLOAD = "v"
@@ -73,67 +72,6 @@ class CodecSource(Protocol):
 
     def for_name(self, name: str) -> Codec:
         """Return the codec of this tag, or raise ``Misfit``."""
-
-
-class Misfit(Exception):
-    """A value that does not fit, collecting its place while the walk unwinds. Never leaves the protocol.
-
-    Args:
-        error: the class to raise for it at the surface.
-        reason: what is wrong.
-    """
-
-    def __init__(self, error: type[MessageError], reason: str) -> None:
-        super().__init__(reason)
-        self.error = error
-        self.reason = reason
-        self._segments: list[str] = []
-        self._holders: list[int] = []
-
-    def within(self, segment: str, holder: object) -> None:
-        """Note that the misfit is at ``segment`` of ``holder``; called from the inside out."""
-        self._segments.append(segment)
-        self._holders.append(id(holder))
-
-    def located(self) -> MessageError:
-        """Return the error for the surface; a too deep value that contains itself is a cyclic one."""
-        segments, holders = self._segments[::-1], self._holders[::-1]
-        if self.error is MessageTooDeepError and len(set(holders)) < len(holders):
-            repeat = next(i for i, holder in enumerate(holders) if holder in holders[:i])
-            # The first recurrence is what the segments before it lead to.
-            first = holders.index(holders[repeat])
-            reason = f"the value contains itself (it is the same object as ${''.join(segments[:first])})"
-            return CyclicMessageError(reason, place="$" + "".join(segments[:repeat]))
-        return self.error(self.reason, place="$" + _shorten(segments))
-
-
-def _shorten(segments: list[str]) -> str:
-    if len(segments) > 20:
-        segments = [*segments[:10], f"...({len(segments) - 15} more)...", *segments[-5:]]
-    return "".join(segments)
-
-
-def brief(value: object, limit: int = 60) -> str:
-    """Return a short representation for error messages; never fails, whatever the value's ``repr`` does."""
-    try:
-        text = ascii(value)
-    except Exception:  # a repr may raise anything: the error message must still come out
-        return f"<{type(value).__qualname__}>"
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def expect(payload: Any, *kinds: type) -> Any:
-    """Return ``payload`` if it is exactly of one of ``kinds``, else raise ``TypeError``."""
-    if type(payload) not in kinds:
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"expected {names}, got {brief(payload)}")
-    return payload
-
-
-def _member(key: object) -> str:
-    if type(key) is str:
-        return f".{key}" if re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII) else f"[{brief(key)}]"
-    return f"[{brief(key)}]"
 
 
 def _is_utf8(text: str) -> bool:
@@ -237,7 +175,7 @@ class Packer:
                         packed = value.copy()
                     packed[key] = tree
         except Misfit as misfit:
-            misfit.within(_member(key), value)
+            misfit.within(member(key), value)
             raise
         return packed
 
@@ -248,7 +186,7 @@ class Packer:
             for key, item in value.items():
                 segment = f".<key {brief(key)}>"
                 packed_key = self.pack(key, room - 1)
-                segment = _member(key)
+                segment = member(key)
                 pairs.append([packed_key, self.pack(item, room - 1)])
         except Misfit as misfit:
             misfit.within(segment, value)
@@ -356,7 +294,7 @@ class Unpacker:
                 if kind is dict or kind is list:
                     tree[key] = self._value(item, room - 1)
         except Misfit as misfit:
-            misfit.within(_member(key), tree)
+            misfit.within(member(key), tree)
             raise
         return tree
 
@@ -371,7 +309,7 @@ class Unpacker:
                 key = pair[0] = self._value(pair[0], room - 1)
                 pair[1] = self._value(pair[1], room - 1)
         except Misfit as misfit:
-            misfit.within(_member(key), tree)
+            misfit.within(member(key), tree)
             raise
         return tree
 
