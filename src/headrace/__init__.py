@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headrace.model.report import DeadLetter, ShutdownReport
     from headrace.runtime.system_execution_harness import System, SystemExecutionHarness
     from headrace.streams.message_protocol import MessageProtocol
-    from headrace.streams.stream_framework import BroadcastReport, StreamFramework
+    from headrace.streams.stream_framework import BroadcastReport, StreamFramework, StreamFrameworkStatistics
     from headrace.streams.stream_manager import StreamInfo, StreamManager
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ _HOMES = {
     "Rejected": "model.message",
     "ShutdownReport": "model.report",
     "StreamFramework": "streams.stream_framework",
+    "StreamFrameworkStatistics": "streams.stream_framework",
     "StreamInfo": "streams.stream_manager",
     "StreamManager": "streams.stream_manager",
     "System": "runtime.system_execution_harness",
@@ -69,6 +70,7 @@ __all__ = [
     "Rejected",
     "ShutdownReport",
     "StreamFramework",
+    "StreamFrameworkStatistics",
     "StreamInfo",
     "StreamManager",
     "System",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from headrace.streams import message_ids
 from headrace.streams.message_ids import MessageIds
 
 
@@ -27,6 +28,14 @@ def test_ids_of_two_generators_differ_and_have_one_length() -> None:
 
 def test_a_given_node_makes_ids_repeatable() -> None:
     assert MessageIds("n1")(1.0) == MessageIds("n1")(1.0) == "0000000003e8-0000000000-n1"
+
+
+def test_a_fork_renews_every_generator_whose_node_was_not_given() -> None:
+    ids, named = MessageIds(), MessageIds("n1")
+    before, named_before = ids(1.0), named(1.0)
+    message_ids._after_fork()
+    assert ids(1.0).split("-")[2] != before.split("-")[2]
+    assert named(1.0).split("-")[2] == named_before.split("-")[2]
 
 
 def test_a_forked_process_makes_other_ids() -> None:

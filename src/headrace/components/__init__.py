@@ -1,0 +1,38 @@
+"""The standard components; each is loaded when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aggregate import Aggregate
+    from .console_sink import ConsoleSink
+    from .csv_source import CsvSource
+    from .join import Join
+    from .sqlite_sink import SqliteSink
+    from .transforms import Filter, Map
+
+_HOMES = {
+    "Aggregate": "aggregate",
+    "ConsoleSink": "console_sink",
+    "CsvSource": "csv_source",
+    "Filter": "transforms",
+    "Join": "join",
+    "Map": "transforms",
+    "SqliteSink": "sqlite_sink",
+}
+
+__all__ = ["Aggregate", "ConsoleSink", "CsvSource", "Filter", "Join", "Map", "SqliteSink"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from headrace.exceptions import (
     CannotRegisterError,
     InvalidMessageError,
+    MissingExtraError,
     TypeAlreadyRegistered,
     UnknownTypeError,
     UnregisteredTypeError,
@@ -131,9 +132,8 @@ def _decode_zone(payload: Any) -> zoneinfo.ZoneInfo:
 
 def _encode_path(value: PurePath) -> str:
     text = str(value)
-    if type(value)(text) != value:
-        raise Misfit(InvalidMessageError, f"{value!r} is not the path that its text gives")
-    return text
+    # Before Python 3.12 `str` drops the dot that keeps "./c:x", a file, from being a place on drive c.
+    return text if type(value)(text) == value else f".\\{text}"
 
 
 def _path(kind: type[PurePath]) -> Codec:
@@ -198,7 +198,7 @@ class CodecRegistry:
             Misfit: if it is not registered.
         """
         codec = self._by_type.get(kind)
-        if codec is None and not self._numpy_loaded and self._numpy_wanted and "numpy" in sys.modules:
+        if codec is None and not self._numpy_loaded and self._numpy_wanted and sys.modules.get("numpy"):
             self._load_numpy()
             codec = self._by_type.get(kind)
         if codec is None:
@@ -213,7 +213,7 @@ class CodecRegistry:
         """
         codec = self._by_name.get(name)
         if codec is None and name.startswith(NUMPY_PREFIX) and self._numpy_wanted and not self._numpy_loaded:
-            self._load_numpy()
+            self._load_numpy_for_arrival()
             codec = self._by_name.get(name)
         if codec is None:
             raise Misfit(UnknownTypeError, _unknown(name, self._by_name))
@@ -250,9 +250,17 @@ class CodecRegistry:
                 f"the name {name!r} is taken; register {kind.__qualname__} with another name="
             )
 
-    def _load_numpy(self) -> None:
-        from .message_numpy import numpy_codecs
+    def _load_numpy_for_arrival(self) -> None:
+        try:
+            self._load_numpy()
+        except MissingExtraError as error:
+            raise Misfit(UnknownTypeError, str(error)) from error
 
+    def _load_numpy(self) -> None:
+        try:
+            from .message_numpy import numpy_codecs
+        except ImportError as error:
+            raise MissingExtraError("sending NumPy's types", "numpy") from error
         for kind, codec in numpy_codecs().items():
             # A type that the user registered first stays the user's.
             self._by_type.setdefault(kind, codec)

@@ -71,5 +71,5 @@ def expect(payload: Any, *kinds: type) -> Any:
 def member(key: object) -> str:
     """Return how a place names the member of a dict under ``key``."""
     if type(key) is str:
-        return f".{key}" if re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII) else f"[{brief(key)}]"
+        return f".{key}" if re.fullmatch(r"[A-Za-z_]\w{0,59}", key, re.ASCII) else f"[{brief(key)}]"
     return f"[{brief(key)}]"

@@ -36,7 +36,8 @@ def numpy_codecs() -> dict[type, Codec]:
     return {
         **scalars,
         np.ndarray: Codec("numpy.ndarray", _encode_array, _decode_array),
-        np.str_: Codec("numpy.str_", str, lambda payload: np.str_(expect(payload, str))),
+        # `str` would drop the nulls at the end.
+        np.str_: Codec("numpy.str_", "".join, lambda payload: np.str_(expect(payload, str))),
         np.bytes_: Codec("numpy.bytes_", bytes, lambda payload: np.bytes_(expect(payload, bytes))),
     }
 
@@ -45,6 +46,8 @@ def _encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
     spec = _spec(array.dtype)
     if not array.dtype.itemsize and array.size > _MAX_SIZELESS:
         raise ValueError(f"more than {_MAX_SIZELESS} elements of no size")
+    # The receiver refuses such content; it is the sender who can mend it.
+    _check_content(array)
     return {"dtype": spec, "shape": list(array.shape), "data": array.tobytes()}
 
 
@@ -54,7 +57,9 @@ def _decode_array(payload: Any) -> Any:
 
 
 def _encode_scalar(value: np.generic) -> dict[str, Any]:
-    return {"dtype": _spec(value.dtype), "data": value.tobytes()}
+    spec = _spec(value.dtype)
+    _check_content(np.asarray(value))
+    return {"dtype": spec, "data": value.tobytes()}
 
 
 def _decode_scalar(payload: Any) -> np.generic:

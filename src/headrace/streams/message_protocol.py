@@ -264,7 +264,7 @@ class MessageProtocol:
             return _too_deep()
         if isinstance(error, msgspec.ValidationError):
             return self._misshapen(data, error)
-        if _is_unclosed(bytes(data)) and "truncated" in str(error):
+        if _is_cut_off(bytes(data), str(error)):
             return TruncatedMessageError(f"the message ends before it is complete, after {len(data)} bytes")
         return NotJsonError(f"not JSON: {error}")
 
@@ -295,6 +295,11 @@ def _wrong_version(version: int) -> SchemaVersionError:
 
 def _too_deep() -> PayloadTooDeepError:
     return PayloadTooDeepError("nested too deep to be read", place="$")
+
+
+def _is_cut_off(data: bytes, error: str) -> bool:
+    in_number = "invalid number" in error and data[-1:] in b"-+.eE"
+    return ("truncated" in error or in_number) and _is_unclosed(data)
 
 
 def _is_unclosed(data: bytes) -> bool:

@@ -170,7 +170,7 @@ def _validated(kind: Any, keys: Mapping[str, str], parts: Mapping[str, Any]) -> 
 def _validation_key(kind: Any, name: str, field: Any) -> str:
     alias = field.validation_alias
     first = getattr(alias, "choices", [alias])[0]
-    if first is None:
+    if first is None or kind.model_config.get("validate_by_alias") is False:
         return name
     if not isinstance(first, str):
         raise CannotRegisterError(

@@ -155,13 +155,18 @@ class Packer:
         self._enter(value, room)
         if TAG in value or (self._wary and not all(type(key) is str and _is_utf8(key) for key in value)):
             return self._pairs(value, room)
+        packed = self._members(value, room)
+        return self._pairs(value, room) if packed is None else packed
+
+    def _members(self, value: dict[Any, Any], room: int) -> dict[str, Any] | None:
+        """Return the tree for a dict whose keys are text, None for another."""
         inert = self._inert
         packed = value
         key: Any = None
         try:
             for key, item in value.items():
                 if type(key) is not str:
-                    return self._pairs(value, room)
+                    return None
                 kind = type(item)
                 if (
                     kind in inert
@@ -323,12 +328,17 @@ class Unpacker:
         codec = self._codecs.for_name(name)
         kind = type(payload)
         if kind is list:
-            unpacked = self._pairs(payload, room) if name == "dict" else self._list(payload, room)
+            unpacked = self._listed(name, payload, room)
         elif kind is dict and TAG in payload:
             unpacked = self._nested(name, payload, room)
         else:
             unpacked = self._value(payload, room)
         return _decoded(codec, unpacked)
+
+    def _listed(self, name: str, payload: list[Any], room: int) -> list[Any]:
+        if name == "str":
+            return payload
+        return self._pairs(payload, room) if name == "dict" else self._list(payload, room)
 
     def _nested(self, name: str, payload: dict[str, Any], room: int) -> Any:
         if name in _PLAIN_TAGS:

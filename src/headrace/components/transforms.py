@@ -1,0 +1,189 @@
+"""``map`` and ``filter``: fields chosen, renamed and dropped, and rows let through by one comparison.
+
+Anything beyond that is a function component: a plain Python function says it better than settings could.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from headrace.authoring.harness_component import HarnessComponent
+from headrace.authoring.ports import In, Out
+from headrace.exceptions import ConfigError
+from headrace.model.message import Rejected
+
+from .rows import Row, lacking, require_names
+
+Op = Literal["is_null", "is_not_null", "eq", "ne", "lt", "le", "gt", "ge", "in", "not_in"]
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "in": lambda found, values: found in values,
+    "not_in": lambda found, values: found not in values,
+}
+
+
+class Map(HarnessComponent):
+    """Gives each row other fields: ``select``, then ``drop``, then ``rename``.
+
+    A row without one of the fields that are named goes to ``rejected``. The row that came in is not changed.
+
+    Args:
+        name: Names the component.
+        config: See ``Config``.
+
+    Raises:
+        ConfigError: The settings do not fit, or two fields would have one name.
+    """
+
+    in_: In[Row]
+    out: Out[Row]
+    rejected: Out[Rejected[Any]]
+
+    class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+        """Settings of a map.
+
+        Attributes:
+            select: The fields to keep, in this order; all where not given.
+            drop: The fields to leave out.
+            rename: New names by old name.
+        """
+
+        select: list[str] | None = None
+        drop: list[str] = []
+        rename: dict[str, str] = {}
+
+    config: Config
+
+    def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name, config)
+        settings = self.config
+        require_names(settings.select or (), "select")
+        require_names(settings.drop, "drop")
+        require_names(settings.rename.values(), "rename")
+        if settings.select is not None:
+            self._check_selected(settings.select)
+        self._needed = [*(settings.select or ()), *settings.drop, *settings.rename]
+
+    def _check_selected(self, selected: list[str]) -> None:
+        for field, names in (("drop", self.config.drop), ("rename", list(self.config.rename))):
+            unknown = next((name for name in names if name not in selected), None)
+            if unknown is not None:
+                raise ConfigError(f"{field} names '{unknown}', which select leaves out", field=field)
+
+    async def process(self) -> None:
+        """Send each row with its new fields."""
+        kept = self.config.select
+        dropped = frozenset(self.config.drop)
+        rename = self.config.rename
+        needed = self._needed
+        async for row in self.in_:
+            if not isinstance(row, dict) or any(name not in row for name in needed):
+                await self.rejected.send(Rejected(row, lacking(row, needed)))
+                continue
+            names = [name for name in (row if kept is None else kept) if name not in dropped]
+            renamed = {rename.get(name, name): row[name] for name in names}
+            if len(renamed) < len(names):
+                await self.rejected.send(Rejected(row, f"rename gives two fields one name: {rename}"))
+                continue
+            await self.out.send(renamed)
+
+
+class Filter(HarnessComponent):
+    """Lets the rows through for which a comparison holds; the others are dropped or rejected.
+
+    As in SQL, a comparison with a field that is None never holds; ``is_null`` and ``is_not_null`` ask for
+    that. A row that lacks the field, or whose value cannot be compared, goes to ``rejected``.
+
+    Args:
+        name: Names the component.
+        config: See ``Config``.
+
+    Raises:
+        ConfigError: The settings do not fit.
+    """
+
+    in_: In[Row]
+    out: Out[Row]
+    rejected: Out[Rejected[Any]]
+
+    class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+        """Settings of a filter.
+
+        Attributes:
+            field: The field to look at.
+            op: ``is_null``, ``is_not_null``, ``eq``, ``ne``, ``lt``, ``le``, ``gt``, ``ge``, ``in``, ``not_in``.
+            value: What to compare with; a list for ``in`` and ``not_in``.
+            otherwise: What becomes of the other rows: ``drop`` or ``reject``.
+        """
+
+        field: str
+        op: Op
+        value: Any = msgspec.UNSET
+        otherwise: Literal["drop", "reject"] = "drop"
+
+    config: Config
+
+    def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name, config)
+        op, value = self.config.op, self.config.value
+        unary = op in ("is_null", "is_not_null")
+        if unary != (value is msgspec.UNSET):
+            raise ConfigError(f"op '{op}' takes {'no value' if unary else 'a value'}", field="value")
+        if op in ("in", "not_in") and not isinstance(value, list):
+            raise ConfigError(f"op '{op}' takes a list of values, not {value!r}", field="value")
+        if not unary and value is None:
+            raise ConfigError("nothing equals null", hint="use is_null or is_not_null", field="value")
+
+    def lets_through(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the comparison holds for a row.
+
+        Raises:
+            KeyError: The row has no such field.
+            TypeError: Its value cannot be compared with the setting's.
+        """
+        found = row[self.config.field]
+        if self.config.op == "is_null":
+            return found is None
+        if self.config.op == "is_not_null":
+            return found is not None
+        return found is not None and bool(_COMPARE[self.config.op](found, self.config.value))
+
+    async def process(self) -> None:
+        """Send the rows for which the comparison holds."""
+        async for row in self.in_:
+            try:
+                passes = self.lets_through(row)
+            except (KeyError, TypeError):
+                await self.rejected.send(Rejected(row, self._why_not_comparable(row)))
+                continue
+            if passes:
+                await self.out.send(row)
+            elif self.config.otherwise == "reject":
+                await self.rejected.send(Rejected(row, self._why_not(row)))
+
+    def _why_not(self, row: Row) -> str:
+        settings = self.config
+        wanted = settings.op.replace("_", " ")
+        if settings.value is not msgspec.UNSET:
+            wanted += f" {settings.value!r}"
+        return f"{settings.field} is {row[settings.field]!r}, wanted: {wanted}"
+
+    def _why_not_comparable(self, row: object) -> str:
+        field = self.config.field
+        if not isinstance(row, Mapping) or field not in row:
+            return lacking(row, [field])
+        kinds = f"{type(row[field]).__name__} with {type(self.config.value).__name__}"
+        return f"{field}: cannot compare {kinds}"
+
+
+__all__ = ["Filter", "Map"]

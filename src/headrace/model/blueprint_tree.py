@@ -1,0 +1,277 @@
+"""What a blueprint's text says before anyone asks what it means: scalars, lists and tables with their places.
+
+`TreeBuilder` takes the parser's events one by one, so that limits hold before anything grows: no recursion,
+bounded depth, aliases and size. Scalars are strict: only what JSON would call a number is one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .blueprint import Complaints, Position
+from .endpoint import did_you_mean
+
+MAX_DEPTH = 50
+MAX_ALIASES = 1_000
+MAX_NODES = 100_000
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_LONGEST_NUMBER = 400  # digits; more is no setting, and Python refuses to read 4,300 of them
+_WORDS: Mapping[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+_VARIABLE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """A single value.
+
+    Attributes:
+        value: What it says: text, a number, a bool or None.
+        text: The text it was read from.
+        position: Where it stands.
+        lead: How many characters the text begins after that place; None where it is not written out there
+            character by character (escapes, variables, several lines).
+    """
+
+    value: str | int | float | bool | None
+    text: str
+    position: Position
+    lead: int | None = None
+
+    def place_of(self, index: int) -> Position:
+        """Return where a character of the text stands, or the scalar where that is not known."""
+        return self.position if self.lead is None else self.position.right(self.lead + index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """Several values in a row."""
+
+    items: tuple[Node, ...]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Values by key; the keys keep their places."""
+
+    entries: Mapping[str, tuple[Scalar, Node]]
+    position: Position
+
+
+Node = Scalar | Listing | Table
+
+
+def plain(node: Node) -> Any:
+    """Return what a node says as plain Python values."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Listing):
+        return [plain(item) for item in node.items]
+    return {key.value: plain(value) for key, value in node.entries.values()}
+
+
+def resolve_scalar(text: str) -> str | int | float | bool | None:
+    """Return what an unquoted scalar says: null, true, false, a number, or the text as it is."""
+    if text in _WORDS:
+        return _WORDS[text]  # type: ignore[no-any-return]
+    if len(text) <= _LONGEST_NUMBER:
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _FLOAT.fullmatch(text) and not math.isinf(number := float(text)):
+            return number
+    return text
+
+
+def expand_variables(text: str, variables: Mapping[str, str]) -> tuple[str, list[tuple[int, str, str]]]:
+    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$${`` stands for the characters ``${``.
+
+    Args:
+        text: The text.
+        variables: The values by name; an empty one counts as not set where there is a default.
+
+    Returns:
+        The text with the values in it, and what is wrong: (index in the text, message, hint).
+    """
+    flaws: list[tuple[int, str, str]] = []
+
+    def replace(found: re.Match[str]) -> str:
+        if found[0] == "$${":
+            return "${"
+        reference = _REFERENCE.fullmatch(found[1] or "")
+        if reference is None:
+            hint = "write ${NAME} or ${NAME:-default}, and $${ for the characters themselves"
+            flaws.append((found.start(), f"'{found[0]}' is not a variable", hint))
+            return found[0]
+        name, default = reference[1], reference[2]
+        value = variables.get(name)
+        if value is None and default is None:
+            hint = did_you_mean(name, variables) if len(name) > 2 else ""
+            hint = hint if hint.startswith("did") else f"set it, or write ${{{name}:-default}}"
+            flaws.append((found.start(), f"variable '{name}' is not set", hint))
+            return found[0]
+        return (value or default or "") if default is not None else (value or "")
+
+    return _VARIABLE.sub(replace, text), flaws
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A list or table that is still open."""
+
+    is_table: bool
+    position: Position
+    anchor: str | None
+    items: list[Node] = field(default_factory=list)
+    size: int = 1
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    node: Node
+    size: int
+    height: int
+
+
+class TreeBuilder:
+    """Makes a tree from a parser's events.
+
+    Args:
+        complaints: Where mistakes go.
+        variables: What ``${NAME}`` stands for.
+    """
+
+    def __init__(self, complaints: Complaints, variables: Mapping[str, str]) -> None:
+        self.complaints = complaints
+        self.variables = variables
+        self.root: Node | None = None
+        self.stopped = False
+        self._frames: list[_Frame] = []
+        self._anchors: dict[str, _Anchored] = {}
+        self._aliases = 0
+        self._size = 0
+
+    # --- events --------------------------------------------------------------------------------------
+
+    def tag(self, tag: str, position: Position) -> None:
+        """Take note of a tag; a blueprint has none."""
+        self.complaints.error(
+            position,
+            "E106",
+            f"the tag '{tag}' is not allowed",
+            "write the plain value, in quotes if it is text",
+        )
+
+    def scalar(
+        self, text: str, position: Position, *, is_plain: bool, lead: int | None, anchor: str | None = None
+    ) -> None:
+        """Take a scalar."""
+        is_key = self._frames and self._frames[-1].is_table and len(self._frames[-1].items) % 2 == 0
+        if "${" in text and not is_key:
+            written = Scalar(text, text, position, lead)
+            text, flaws = expand_variables(text, self.variables)
+            lead = None
+            for index, message, hint in flaws:
+                self.complaints.error(written.place_of(index), "E109", message, hint)
+            is_plain = is_plain and text != ""
+        value = resolve_scalar(text) if is_plain else text
+        self._take(_Anchored(Scalar(value, text, position, lead), 1, 0), anchor)
+
+    def open(self, position: Position, *, is_table: bool, anchor: str | None = None) -> None:
+        """Take the beginning of a list or a table."""
+        if len(self._frames) >= MAX_DEPTH:
+            self._stop(position, f"more than {MAX_DEPTH} levels deep", "make it flatter")
+            return
+        self._frames.append(_Frame(is_table, position, anchor))
+
+    def close(self) -> None:
+        """Take the end of the list or table that is open."""
+        frame = self._frames.pop()
+        node = self._table(frame) if frame.is_table else Listing(tuple(frame.items), frame.position)
+        self._size -= frame.size - 1
+        self._take(_Anchored(node, frame.size, frame.height + 1), frame.anchor)
+
+    def alias(self, name: str, position: Position) -> None:
+        """Take an alias: the node of that anchor once more."""
+        self._aliases += 1
+        target = self._anchors.get(name)
+        if any(frame.anchor == name for frame in self._frames):
+            self.complaints.error(position, "E108", f"'*{name}' is inside itself", "write the value out")
+            target = None
+        elif target is None:
+            hint = did_you_mean(name, self._anchors) or f"mark a value with '&{name}' before it"
+            self.complaints.error(position, "E108", f"there is no anchor '&{name}' before '*{name}'", hint)
+        if self._aliases > MAX_ALIASES:
+            self._stop(position, f"more than {MAX_ALIASES:,} aliases", "write the values out")
+        elif target is not None and len(self._frames) + target.height > MAX_DEPTH:
+            self._stop(position, f"more than {MAX_DEPTH} levels deep", "make it flatter")
+        else:
+            self._take(target or _Anchored(Scalar(None, "", position), 1, 0), None)
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _stop(self, position: Position, what: str, hint: str) -> None:
+        self.complaints.error(position, "E107", what, hint)
+        self.stopped = True
+
+    def _take(self, taken: _Anchored, anchor: str | None) -> None:
+        self._size += taken.size
+        if self._size > MAX_NODES:
+            self._stop(
+                taken.node.position, f"more than {MAX_NODES:,} values", "repeat fewer of them by alias"
+            )
+            return
+        if anchor is not None:
+            self._anchors[anchor] = taken
+        if not self._frames:
+            self.root = taken.node
+            return
+        frame = self._frames[-1]
+        frame.items.append(taken.node)
+        frame.size += taken.size
+        frame.height = max(frame.height, taken.height)
+
+    def _table(self, frame: _Frame) -> Table:
+        entries: dict[str, tuple[Scalar, Node]] = {}
+        for key, value in zip(frame.items[::2], frame.items[1::2], strict=True):
+            if not isinstance(key, Scalar) or not key.text:
+                self.complaints.error(key.position, "E104", "a key must be a text", "write 'key: value'")
+            elif key.text == "<<":
+                hint = "write the keys out; what is the same everywhere can go to 'defaults'"
+                self.complaints.error(key.position, "E115", "there are no merge keys", hint)
+            elif key.text in entries:
+                first = entries[key.text][0].position
+                hint = f"delete one of the two; the first is in line {first.line}"
+                self.complaints.error(key.position, "E105", f"key '{key.text}' is there twice", hint)
+            else:
+                entries[key.text] = (key, value)
+        return Table(entries, frame.position)
+
+
+__all__ = [
+    "MAX_ALIASES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Listing",
+    "Node",
+    "Scalar",
+    "Table",
+    "TreeBuilder",
+    "expand_variables",
+    "plain",
+    "resolve_scalar",
+]
