@@ -13,7 +13,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
-from .rows import Row, lacking, picker, require_names
+from .rows import Row, keyer, lacking, picker, require_names
 
 Function = Literal["count", "sum", "mean", "min", "max"]
 
@@ -207,8 +207,8 @@ class Aggregate(HarnessComponent):
         Raises:
             ComponentError: There are too many groups.
         """
-        groups: dict[tuple[Any, ...], Group] = {}
-        key_of, values_of = picker(self.config.by), picker([of for _, _, of in self._of_fields])
+        groups: dict[Any, Group] = {}
+        key_of, values_of = keyer(self.config.by), picker([of for _, _, of in self._of_fields])
         async for row in self.in_:
             try:
                 key, values = key_of(row), values_of(row)
@@ -230,9 +230,10 @@ class Aggregate(HarnessComponent):
             )
         return Group([make_accumulator(function) for _, function, _ in self._of_fields])
 
-    def _results(self, groups: Mapping[tuple[Any, ...], Group]) -> list[Row]:
+    def _results(self, groups: Mapping[Any, Group]) -> list[Row]:
+        by = self.config.by
         results = [
-            {**dict(zip(self.config.by, key, strict=True)), **self._measured(group)}
+            {**dict(zip(by, (key,) if len(by) == 1 else key, strict=True)), **self._measured(group)}
             for key, group in groups.items()
             if group.rows
         ]

@@ -6,8 +6,10 @@ Everything here blocks. The file may be closed while a read that nobody waits fo
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import threading
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -61,6 +63,10 @@ class CsvFile:
         """The last line that was read."""
         return 0 if self._reader is None else int(self._reader.line_num)
 
+    @property
+    def _place(self) -> str:
+        return f"{self.path}: after line {self.line}" if self.line else self.path
+
     def open(self) -> None:
         """Open the file and read its header.
 
@@ -108,7 +114,10 @@ class CsvFile:
                 self.close()
 
     def _header(self) -> Record:
-        header: Record = next(self._reader, [])
+        try:
+            header: Record = next(self._reader, [])
+        except csv.Error as error:
+            raise InputFileError(f"{self.path}:1: the header is not CSV: {error}") from None
         if not header:
             raise InputFileError(f"{self.path}:1: no header; the first line names the columns")
         text = "".join(header)
@@ -149,38 +158,33 @@ class CsvFile:
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         """Raise what can be wrong with a file as an error that names the file and the place."""
-        place = f"{self.path}: after line {self.line}" if self.line else self.path
         try:
             yield
         except UnicodeError as error:
             raise InputFileError(
                 f"{self.path}: not {self._encoding} after line {self.line}: {error}; set `encoding`"
             ) from error
-        except (EOFError, zlib.error) as error:
-            place = f"{self.path}: after line {self.line}" if self.line else self.path
-            raise InputFileError(f"{place}: damaged or truncated: {error}; get the file again") from error
+        except (EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise InputFileError(
+                f"{self._place}: damaged or truncated: {error}; get the file again"
+            ) from error
         except FileNotFoundError:
             raise InputFileError(
                 f"{self.path}: no such file (looked in {Path.cwd()}); check `path`"
             ) from None
         except OSError as error:
-            place = f"{self.path}: after line {self.line}" if self.line else self.path
-            raise InputFileError(f"{place}: cannot be read: {error.strerror or error}") from error
+            raise InputFileError(f"{self._place}: cannot be read: {error.strerror or error}") from error
 
 
 def _open_binary(path: str, member: str | None, opened: ExitStack) -> IO[bytes]:
     if path.endswith(".zip"):
         return _open_member(path, member, opened)
     if path.endswith(".gz"):
-        import gzip
-
         return gzip.open(path)  # type: ignore[return-value]
     return open(path, "rb")
 
 
 def _open_member(path: str, member: str | None, opened: ExitStack) -> IO[bytes]:
-    import zipfile
-
     try:
         archive = opened.enter_context(zipfile.ZipFile(path))
         return archive.open(member or _only_member(path, archive.namelist()))

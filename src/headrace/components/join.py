@@ -12,7 +12,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
-from .rows import Row, lacking, picker, require_names
+from .rows import Row, keyer, lacking, require_names
 
 
 class Join(HarnessComponent):
@@ -94,7 +94,7 @@ class Join(HarnessComponent):
         """
         self.matched = self.missed = 0
         table, nothing = await self._read_side()
-        key_of = picker(self._left)
+        key_of = keyer(self._left)
         keeps = self.config.how == "left"
         find, send = table.get, self.out.send
         async for row in self.in_:
@@ -119,11 +119,11 @@ class Join(HarnessComponent):
         if self.context is not None and self.context.logger is not None:
             self.context.logger.info("joined", matched=self.matched, missed=self.missed, side_rows=len(table))
 
-    async def _read_side(self) -> tuple[dict[tuple[Any, ...], Row], Row]:
+    async def _read_side(self) -> tuple[dict[Any, Row], Row]:
         """Return what to add by key, and what to add where no key matches."""
-        table: dict[tuple[Any, ...], Row] = {}
+        table: dict[Any, Row] = {}
         names: dict[str, None] = dict.fromkeys((self._take or {}).values())
-        key_of = picker(self._right)
+        key_of = keyer(self._right)
         async for row in self.side:
             try:
                 key = key_of(row)
@@ -133,16 +133,28 @@ class Join(HarnessComponent):
                 await self.rejected.send(Rejected(row, self._why_no_key(row, error, side=True)))
                 continue
             names.update(dict.fromkeys(added))
-            if None in key or (known and self.config.duplicates == "first"):
-                continue
-            if known and self.config.duplicates == "error":
-                shown = ", ".join(f"{field} {value!r}" for field, value in zip(self._right, key, strict=True))
-                raise self._error(f"two rows of the side have the key {shown}", "duplicates")
-            if len(table) >= self.config.max_side_rows and not known:
-                raise self._error(f"the side has over {self.config.max_side_rows:,} rows", "max_side_rows")
-            table[key] = added
+            if self._counts(key, known=known, size=len(table)):
+                table[key] = added
         missing = self.config.missing
         return table, {name: missing.get(name) for name in names}
+
+    def _counts(self, key: Any, *, known: bool, size: int) -> bool:
+        """Return whether a row of the side is to be found by its key.
+
+        Raises:
+            ComponentError: It is one too many, or the second one of its key.
+        """
+        values = key if len(self._right) > 1 else (key,)
+        if None in values:
+            return False
+        if known:
+            if self.config.duplicates == "error":
+                shown = ", ".join(f"{f} {v!r}" for f, v in zip(self._right, values, strict=True))
+                raise self._error(f"two rows of the side have the key {shown}", "duplicates")
+            return self.config.duplicates == "last"
+        if size >= self.config.max_side_rows:
+            raise self._error(f"the side has over {self.config.max_side_rows:,} rows", "max_side_rows")
+        return True
 
     def _added(self, row: Row) -> Row:
         if self._take is not None:

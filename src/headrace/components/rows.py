@@ -39,6 +39,11 @@ def picker(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     return itemgetter(*fields)
 
 
+def keyer(fields: Sequence[str]) -> Callable[[Any], Any]:
+    """Return a function that takes the key out of a row: a tuple, or the bare value of an only field."""
+    return itemgetter(*fields) if fields else lambda row: ()
+
+
 def require_names(names: Iterable[str], field: str) -> None:
     """Check a list of field names in a configuration.
 
@@ -54,4 +59,4 @@ def require_names(names: Iterable[str], field: str) -> None:
         seen.add(name)
 
 
-__all__ = ["Row", "lacking", "picker", "require_names"]
+__all__ = ["Row", "keyer", "lacking", "picker", "require_names"]

@@ -74,11 +74,25 @@ class SqliteSink(HarnessComponent):
                 raise ConfigError(f"{field} must be positive, not {number!r}", field=field)
         require_names(settings.columns or (), "columns")
         require_names(settings.primary_key, "primary_key")
-        if settings.mode == "upsert" and not settings.primary_key:
-            raise ConfigError("mode 'upsert' needs a primary_key", field="primary_key")
-        self._table: SqliteTable | None = None
+        self._table = self._make_table()
         self._thread = CapacityLimiter(1)
         self._begin()
+
+    def _make_table(self) -> SqliteTable:
+        from headrace.edges.sqlite_tables import SqliteTable
+
+        settings = self.config
+        table = SqliteTable(
+            settings.path,
+            settings.table,
+            mode=settings.mode,
+            primary_key=settings.primary_key,
+            busy_timeout=settings.busy_timeout,
+        )
+        if settings.columns is not None:
+            columns = settings.columns
+            table.check(columns if isinstance(columns, dict) else dict.fromkeys(columns, ""))
+        return table
 
     def _begin(self) -> None:
         columns = self.config.columns
@@ -97,16 +111,6 @@ class SqliteSink(HarnessComponent):
         Raises:
             ComponentError: It cannot be opened or written.
         """
-        from headrace.edges.sqlite_tables import SqliteTable
-
-        settings = self.config
-        self._table = SqliteTable(
-            settings.path,
-            settings.table,
-            mode=settings.mode,
-            primary_key=settings.primary_key,
-            busy_timeout=settings.busy_timeout,
-        )
         self._begin()
         await self._in_thread(self._table.open)
         await super().setup(harness_context)
@@ -150,7 +154,6 @@ class SqliteSink(HarnessComponent):
             self._turned_away.append(Rejected(row, lacking(row, self._fields)))
 
     async def _prepare(self) -> None:
-        assert self._table is not None
         await self._in_thread(self._table.prepare, self._columns)
         self._prepared = True
 
@@ -161,7 +164,6 @@ class SqliteSink(HarnessComponent):
         """
         if not self._batch:
             return []
-        assert self._table is not None
         if not self._prepared:
             await self._prepare()
         batch = self._batch
@@ -196,9 +198,8 @@ class SqliteSink(HarnessComponent):
             for turned_away in [*self._turned_away, *await self._flush()]:
                 self._log_lost(turned_away.reason)
         finally:
-            if self._table is not None:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self._table.close, limiter=self._thread)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._table.close, limiter=self._thread)
             await super().cleanup()
 
     def _log_lost(self, reason: str) -> None:

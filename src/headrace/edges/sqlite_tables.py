@@ -59,6 +59,8 @@ class SqliteTable:
             raise ConfigError("mode 'upsert' needs a primary_key", field="primary_key")
         self.path = path
         self.table = table
+        if not table:
+            raise ConfigError("table is empty", hint="name the table", field="table")
         self._name = quoted(table)
         self._mode = mode
         self._primary_key = tuple(primary_key)
@@ -80,6 +82,14 @@ class SqliteTable:
             )
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")
+
+    def check(self, columns: Mapping[str, str]) -> None:
+        """Check columns before there is a database.
+
+        Raises:
+            ConfigError: A column cannot be.
+        """
+        self._definition(columns)
 
     def prepare(self, columns: Mapping[str, str]) -> None:
         """Make the table as ``mode`` says.
