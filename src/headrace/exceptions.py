@@ -16,6 +16,7 @@
     │   ├── PortTypeError                 what is sent does not fit what is accepted
     │   ├── DuplicateConnectionError
     │   ├── UnconnectedPortError          a required port with no stream
+    │   ├── ComponentTypeError            a component type that cannot be found or imported
     │   └── ConfigError                   a component's or an edge's settings
     ├── HarnessError
     │   ├── HarnessAlreadyRunning
@@ -166,9 +167,31 @@ class DuplicateConnectionError(WiringError):
 
 
 class UnconnectedPortError(WiringError):
-    """Raised at load time for a required input port with no stream; connect it or declare it optional."""
+    """Raised at load time for a required input port with no stream; connect it or declare it optional.
+
+    ``component`` and ``port`` name it.
+    """
 
     code = "E224"
+
+    def __init__(self, message: str, *, hint: str = "", component: str = "", port: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.component = component
+        self.port = port
+
+
+class ComponentTypeError(WiringError):
+    """Raised for a component type that is unknown, that may not be imported, or whose import fails.
+
+    ``code`` tells which: E240 unknown, E241 not allowed, E242 import failed, E243 no such name in the
+    module, E244 the module's name is taken.
+    """
+
+    code = "E240"
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "E240") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ConfigError(WiringError):

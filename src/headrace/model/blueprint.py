@@ -113,10 +113,14 @@ class Complaints:
 
     Args:
         lines: The lines of the file, for the excerpts.
+
+    Attributes:
+        count: How often something was found; the same thing in the same place is kept only once.
     """
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self.lines = tuple(lines)
+        self.count = 0
         self._found: dict[Problem, None] = {}
 
     def error(self, position: Position, code: str, message: str, hint: str = "") -> None:
@@ -128,12 +132,11 @@ class Complaints:
         self._note(position, "warning", code, message, hint)
 
     def _note(self, position: Position, severity: Severity, code: str, message: str, hint: str) -> None:
+        self.count += 1
         line = position.line
         source = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
-        self._found.setdefault(Problem(position, severity, code, message, hint, source))
-
-    def __len__(self) -> int:
-        return len(self._found)
+        problem = Problem(position, severity, code, _one_line(message), _one_line(hint), source)
+        self._found.setdefault(problem)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -144,6 +147,13 @@ class Complaints:
     def has_errors(self) -> bool:
         """Whether there is a mistake among what was found."""
         return any(problem.severity == "error" for problem in self._found)
+
+
+def _one_line(text: str) -> str:
+    """Return a text as it can be shown: names in it may hold line ends and control sequences."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +267,7 @@ class Blueprint:
         directory: The folder whose modules may be used as component types; None for a text without one.
         position: Where its name stands.
         lines: The lines of the file.
+        has_gaps: Whether connections were left out because they could not be read.
     """
 
     name: str
@@ -268,6 +279,7 @@ class Blueprint:
     directory: str | None = field(default=None, compare=False)
     position: Position = field(default=Position(), compare=False)
     lines: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    has_gaps: bool = field(default=False, compare=False)
 
 
 def field_key(*names: str | int) -> Callable[[Any], Hashable]:

@@ -7,6 +7,7 @@ mistake needs the place of its key or value, and what is right must survive what
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, TypeGuard, get_args
 
 from headrace.exceptions import InvalidEndpointError
@@ -113,18 +114,21 @@ def read_tree(
         return None
     reader = _Reader(complaints)
     found = reader.table(root, "a blueprint", _SYSTEM, required=("system", "components"))
+    name = reader.checked(found, {"system": text}).get("system")
     components = tuple(reader.components(found["components"])) if "components" in found else ()
     names = frozenset(spec.name for spec in components)
+    connections = tuple(reader.connections(found.get("connections"), names))
     return Blueprint(
-        name=(text(found["system"], "system", complaints) if "system" in found else None) or "system",
+        name=name or "system",
         components=components,
-        connections=tuple(reader.connections(found["connections"], names)) if "connections" in found else (),
+        connections=connections,
         defaults=Defaults(**reader.options(found.get("defaults"), "defaults", _DEFAULTS)),
         summary=_summary(reader.options(found.get("summary"), "summary", _SUMMARY)),
         file=file,
         directory=directory,
         position=found["system"].position if "system" in found else root.position,
         lines=complaints.lines,
+        has_gaps=reader.has_gaps,
     )
 
 
@@ -135,6 +139,7 @@ def _summary(found: Mapping[str, Any]) -> SummarySpec:
 class _Reader:
     def __init__(self, complaints: Complaints) -> None:
         self.complaints = complaints
+        self.has_gaps = False
 
     # --- tables ------------------------------------------------------------------------------------
 
@@ -143,6 +148,7 @@ class _Reader:
     ) -> dict[str, Node]:
         """Return the values of the known keys; complain about the others and about what is missing."""
         found: dict[str, Node] = {}
+        hints: set[str] = set()
         for name, (key, value) in node.entries.items():
             if name in known:
                 found[name] = value
@@ -151,8 +157,9 @@ class _Reader:
             else:
                 hint = did_you_mean(name, known) or "known: " + ", ".join(sorted(known))
                 self.complaints.error(key.position, "E102", f"unknown key '{name}'", hint)
+                hints.add(hint)
         for name in required:
-            if name not in node.entries:
+            if name not in node.entries and f"did you mean '{name}'?" not in hints:
                 hint = f"add '{name}: ...'"
                 self.complaints.error(node.position, "E103", f"{what} needs the key '{name}'", hint)
         return found
@@ -172,13 +179,17 @@ class _Reader:
     def checked(self, found: Mapping[str, Node], checks: Mapping[str, Check]) -> dict[str, Any]:
         """Return what the checks make of the keys they know."""
         return {
-            name: checks[name](node, name, self.complaints) for name, node in found.items() if name in checks
+            name: checks[name](node, name, self.complaints)
+            for name, node in found.items()
+            if name in checks and not node.flawed
         }
 
     def _is_table(self, node: Node, what: str, hint: str = "") -> TypeGuard[Table]:
         if isinstance(node, Table):
             return True
-        message = f"'{what}' must be a table, not {describe(node)}"
+        if node.flawed:
+            return False
+        message = f"{what} must be a table, not {describe(node)}"
         self.complaints.error(node.position, "E104", message, hint or "write 'key: value' in it")
         return False
 
@@ -196,20 +207,13 @@ class _Reader:
             yield self._component(key, value)
 
     def _component(self, key: Scalar, node: Node) -> ComponentSpec:
-        before = len(self.complaints)
+        before = self.complaints.count
         position = key.position
-        if not isinstance(node, Table):
-            written = node.text if isinstance(node, Scalar) and node.text else "..."
-            message = f"component '{key.text}' must be a table, not {describe(node)}"
-            self.complaints.error(node.position, "E104", message, f"write '{{type: {written}}}'")
+        written = node.text if isinstance(node, Scalar) and node.text else "..."
+        if not self._is_table(node, f"component '{key.text}'", f"write '{{type: {written}}}'"):
             return ComponentSpec(key.text, position=position, broken=True)
-        found = self.table(node, "a component", _COMPONENT)
-        if "type" not in found:
-            hint = did_you_mean("type", node.entries) if set(node.entries) - set(_COMPONENT) else ""
-            hint = hint if hint.startswith("did") else "add 'type: NAME' or 'type: \"module:name\"'"
-            self.complaints.error(position, "E103", f"component '{key.text}' has no type", hint)
-        policy = self.checked(found, _MESSAGE_POLICY)
-        kind = text(found["type"], "type", self.complaints) if "type" in found else ""
+        found = self.table(node, "a component", _COMPONENT, required=("type",))
+        simple = self.checked(found, {"type": text, **_MESSAGE_POLICY})
         config = self._config(found.get("config"))
         outputs = self._outputs(found.get("outputs"))
         places = {name: entry[0].position for name, entry in node.entries.items()}
@@ -218,16 +222,16 @@ class _Reader:
         for name in ("config", "outputs"):
             if name in found:
                 places.update(_places(found[name], name))
-        broken = len(self.complaints) > before
+        broken = node.flawed or self.complaints.count > before
         return ComponentSpec(
-            key.text,
-            kind or "",
-            config,
-            **policy,
+            name=key.text,
+            type=simple.pop("type", None) or "",
+            config=config,
             outputs=outputs,
             position=position,
             places=places,
             broken=broken,
+            **simple,
         )
 
     def _config(self, node: Node | None) -> dict[str, Any]:
@@ -243,81 +247,90 @@ class _Reader:
         return {name: self._output(key, value) for name, (key, value) in node.entries.items()}
 
     def _output(self, key: Scalar, node: Node) -> OutputSpec:
+        before = self.complaints.count
         found = self.options(node, "an output", _OUTPUT)
-        fan_out = found.get("fan_out") or "broadcast"
-        if fan_out == "by_key" and "key" not in found:
+        output = OutputSpec(found.get("fan_out", "broadcast"), found.get("key", ()), key.position)
+        if node.flawed or self.complaints.count > before:
+            return output
+        if output.fan_out == "by_key" and not output.key:
             self.complaints.error(key.position, "E103", "'fan_out: by_key' needs a key", "add 'key: FIELD'")
-        elif fan_out != "by_key" and "key" in found and isinstance(node, Table):
-            where = node.entries["key"][0].position
-            self.complaints.error(
-                where, "E104", f"'fan_out: {fan_out}' takes no key", "write 'fan_out: by_key'"
-            )
-        return OutputSpec(fan_out, found.get("key") or (), key.position)
+        elif output.fan_out != "by_key" and output.key:
+            message = f"'fan_out: {output.fan_out}' takes no key"
+            self.complaints.error(key.position, "E104", message, "write 'fan_out: by_key'")
+        return output
 
     # --- connections -----------------------------------------------------------------------------------
 
-    def connections(self, node: Node, components: frozenset[str]) -> Iterator[ConnectionSpec]:
-        """Read the list of connections."""
+    def connections(self, node: Node | None, components: frozenset[str]) -> Iterator[ConnectionSpec]:
+        """Read the list of connections; ``has_gaps`` tells whether one had to be left out."""
+        if node is None:
+            return
         if not isinstance(node, Listing):
-            message = f"'connections' must be a list, not {describe(node)}"
+            self.has_gaps = True
+            if node.flawed:
+                return
+            message = f"connections must be a list, not {describe(node)}"
             self.complaints.error(node.position, "E104", message, "write '- sender -> receiver'")
             return
         for item in node.items:
             if isinstance(item, Table):
                 yield from self._long(item)
+            elif item.flawed:
+                self.has_gaps = True
             elif isinstance(item, Scalar) and isinstance(item.value, str):
                 yield from self._chain(item, components)
             else:
                 message = f"a connection is a text or a table, not {describe(item)}"
                 self.complaints.error(item.position, "E120", message, _CHAIN_HINT)
+                self.has_gaps = True
 
     def _long(self, node: Table) -> Iterator[ConnectionSpec]:
         found = self.table(node, "a connection", _CONNECTION, required=("from", "to"))
         options = self.checked(found, _EDGE)
-        ends = [reference(found[name], name, self.complaints) for name in ("from", "to") if name in found]
-        sound = [end for end in ends if end is not None and self._is_endpoint(end)]
-        if len(sound) == 2:
-            yield ConnectionSpec(*sound, **options)
+        ends = self.checked(found, {"from": reference, "to": reference})
+        sender, receiver = (self._endpoint(ends.get(name)) for name in ("from", "to"))
+        if sender is None or receiver is None:
+            self.has_gaps = True
+        else:
+            yield ConnectionSpec(sender, receiver, **options)
 
     def _chain(self, node: Scalar, components: frozenset[str]) -> Iterator[ConnectionSpec]:
+        pieces = node.text.split("->")
         parts: list[Reference | None] = []
         index = 0
-        pieces = node.text.split("->")
         for number, piece in enumerate(pieces):
-            name = piece.strip()
             place = node.place_of(index + len(piece) - len(piece.lstrip()))
-            index += len(piece) + 2
-            inner = 0 < number < len(pieces) - 1
-            parts.append(self._part(Reference(name, place), components, inner=inner, alone=len(pieces) == 1))
-        for sender, receiver in zip(parts, parts[1:], strict=False):
+            part = self._part(Reference(piece.strip(), place), len(pieces))
+            parts.append(self._inner(part, components) if 0 < number < len(pieces) - 1 else part)
+            index += len(piece) + len("->")
+        self.has_gaps = self.has_gaps or None in parts
+        for sender, receiver in pairwise(parts):
             if sender is not None and receiver is not None:
                 yield ConnectionSpec(sender, receiver)
 
-    def _part(
-        self, part: Reference, components: frozenset[str], *, inner: bool, alone: bool
-    ) -> Reference | None:
-        """Check one part of a chain; ``inner`` ones are both received and sent from."""
-        if alone:
-            self.complaints.error(part.position, "E120", f"'{part}' is not a connection", _CHAIN_HINT)
-            return None
-        if not part.text:
-            self.complaints.error(part.position, "E120", "a connection lacks one of its ends", _CHAIN_HINT)
-            return None
-        if not self._is_endpoint(part):
-            return None
-        if inner and part.text not in components and parse_endpoint(part.text).port:
-            message = f"'{part}' is in the middle of a chain, where a component stands without a port"
-            self.complaints.error(part.position, "E120", message, "write two connections")
+    def _part(self, part: Reference, parts: int) -> Reference | None:
+        if parts > 1 and part.text:
+            return self._endpoint(part)
+        message = "a connection lacks one of its ends" if parts > 1 else f"'{part}' is not a connection"
+        self.complaints.error(part.position, "E120", message, _CHAIN_HINT)
+        return None
+
+    def _inner(self, part: Reference | None, components: frozenset[str]) -> Reference | None:
+        """Check a part in the middle of a chain: it is received by and sent from, so it has no one port."""
+        if part is None or part.text in components or not parse_endpoint(part.text).port:
+            return part
+        message = f"'{part}' stands in the middle of a chain, where a component has no port"
+        self.complaints.error(part.position, "E120", message, "write two connections")
+        return None
+
+    def _endpoint(self, part: Reference | None) -> Reference | None:
+        try:
+            parse_endpoint("" if part is None else part.text)
+        except InvalidEndpointError as error:
+            if part is not None:
+                self.complaints.error(part.position, error.code, error.message, error.hint)
             return None
         return part
-
-    def _is_endpoint(self, part: Reference) -> bool:
-        try:
-            parse_endpoint(part.text)
-        except InvalidEndpointError as error:
-            self.complaints.error(part.position, error.code, error.message, error.hint)
-            return False
-        return True
 
 
 def _places(node: Node, prefix: str) -> Iterator[tuple[str, Position]]:

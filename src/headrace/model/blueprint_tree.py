@@ -44,12 +44,16 @@ class Scalar:
         position: Where it stands.
         lead: How many characters the text begins after that place; None where it is not written out there
             character by character (escapes, variables, several lines).
+        flawed: Whether a mistake in it was told already.
+        expanded: Whether variables were replaced in it.
     """
 
     value: str | int | float | bool | None
     text: str
     position: Position
     lead: int | None = None
+    flawed: bool = False
+    expanded: bool = False
 
     def place_of(self, index: int) -> Position:
         """Return where a character of the text stands, or the scalar where that is not known."""
@@ -62,6 +66,7 @@ class Listing:
 
     items: tuple[Node, ...]
     position: Position
+    flawed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +75,7 @@ class Table:
 
     entries: Mapping[str, tuple[Scalar, Node]]
     position: Position
+    flawed: bool = False
 
 
 Node = Scalar | Listing | Table
@@ -135,6 +141,7 @@ class _Frame:
     is_table: bool
     position: Position
     anchor: str | None
+    complaints_before: int
     items: list[Node] = field(default_factory=list)
     size: int = 1
     height: int = 0
@@ -167,41 +174,49 @@ class TreeBuilder:
 
     # --- events --------------------------------------------------------------------------------------
 
-    def tag(self, tag: str, position: Position) -> None:
-        """Take note of a tag; a blueprint has none."""
-        self.complaints.error(
-            position,
-            "E106",
-            f"the tag '{tag}' is not allowed",
-            "write the plain value, in quotes if it is text",
-        )
-
     def scalar(
-        self, text: str, position: Position, *, is_plain: bool, lead: int | None, anchor: str | None = None
+        self,
+        text: str,
+        position: Position,
+        *,
+        is_plain: bool,
+        lead: int | None = None,
+        anchor: str | None = None,
+        tag: str | None = None,
     ) -> None:
         """Take a scalar."""
-        is_key = self._frames and self._frames[-1].is_table and len(self._frames[-1].items) % 2 == 0
-        if "${" in text and not is_key:
-            written = Scalar(text, text, position, lead)
-            text, flaws = expand_variables(text, self.variables)
+        before = self.complaints.count
+        self._refuse_tag(tag, position)
+        expanded = "${" in text and not self._expects_key()
+        if expanded:
+            text = self._expand(Scalar(text, text, position, lead))
             lead = None
-            for index, message, hint in flaws:
-                self.complaints.error(written.place_of(index), "E109", message, hint)
             is_plain = is_plain and text != ""
         value = resolve_scalar(text) if is_plain else text
-        self._take(_Anchored(Scalar(value, text, position, lead), 1, 0), anchor)
+        flawed = self.complaints.count > before
+        self._take(_Anchored(Scalar(value, text, position, lead, flawed, expanded), 1, 0), anchor)
 
-    def open(self, position: Position, *, is_table: bool, anchor: str | None = None) -> None:
+    def open(
+        self, position: Position, *, is_table: bool, anchor: str | None = None, tag: str | None = None
+    ) -> None:
         """Take the beginning of a list or a table."""
+        before = self.complaints.count
+        self._refuse_tag(tag, position)
         if len(self._frames) >= MAX_DEPTH:
             self._stop(position, f"more than {MAX_DEPTH} levels deep", "make it flatter")
             return
-        self._frames.append(_Frame(is_table, position, anchor))
+        self._frames.append(_Frame(is_table, position, anchor, before))
 
     def close(self) -> None:
         """Take the end of the list or table that is open."""
         frame = self._frames.pop()
-        node = self._table(frame) if frame.is_table else Listing(tuple(frame.items), frame.position)
+        entries = self._entries(frame) if frame.is_table else {}
+        flawed = self.complaints.count > frame.complaints_before or any(item.flawed for item in frame.items)
+        node: Node
+        if frame.is_table:
+            node = Table(entries, frame.position, flawed)
+        else:
+            node = Listing(tuple(frame.items), frame.position, flawed)
         self._size -= frame.size - 1
         self._take(_Anchored(node, frame.size, frame.height + 1), frame.anchor)
 
@@ -220,9 +235,24 @@ class TreeBuilder:
         elif target is not None and len(self._frames) + target.height > MAX_DEPTH:
             self._stop(position, f"more than {MAX_DEPTH} levels deep", "make it flatter")
         else:
-            self._take(target or _Anchored(Scalar(None, "", position), 1, 0), None)
+            self._take(target or _Anchored(Scalar(None, "", position, flawed=True), 1, 0), None)
 
     # --- inside --------------------------------------------------------------------------------------
+
+    def _refuse_tag(self, tag: str | None, position: Position) -> None:
+        if tag is not None:
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            hint = "write the plain value, in quotes if it is text"
+            self.complaints.error(position, "E106", f"the tag '{shown}' is not allowed", hint)
+
+    def _expects_key(self) -> bool:
+        return bool(self._frames) and self._frames[-1].is_table and len(self._frames[-1].items) % 2 == 0
+
+    def _expand(self, written: Scalar) -> str:
+        text, flaws = expand_variables(written.text, self.variables)
+        for index, message, hint in flaws:
+            self.complaints.error(written.place_of(index), "E109", message, hint)
+        return text
 
     def _stop(self, position: Position, what: str, hint: str) -> None:
         self.complaints.error(position, "E107", what, hint)
@@ -245,21 +275,23 @@ class TreeBuilder:
         frame.size += taken.size
         frame.height = max(frame.height, taken.height)
 
-    def _table(self, frame: _Frame) -> Table:
+    def _entries(self, frame: _Frame) -> dict[str, tuple[Scalar, Node]]:
         entries: dict[str, tuple[Scalar, Node]] = {}
+        merged: dict[str, tuple[Scalar, Node]] = {}
         for key, value in zip(frame.items[::2], frame.items[1::2], strict=True):
             if not isinstance(key, Scalar) or not key.text:
                 self.complaints.error(key.position, "E104", "a key must be a text", "write 'key: value'")
             elif key.text == "<<":
                 hint = "write the keys out; what is the same everywhere can go to 'defaults'"
                 self.complaints.error(key.position, "E115", "there are no merge keys", hint)
+                merged.update(value.entries if isinstance(value, Table) else {})
             elif key.text in entries:
                 first = entries[key.text][0].position
                 hint = f"delete one of the two; the first is in line {first.line}"
                 self.complaints.error(key.position, "E105", f"key '{key.text}' is there twice", hint)
             else:
                 entries[key.text] = (key, value)
-        return Table(entries, frame.position)
+        return {**merged, **entries}  # what was merged is read, so that nothing else seems to be missing
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .blueprint import Complaints, Reference
-from .blueprint_tree import Listing, Node, Scalar, Table
+from .blueprint_tree import Listing, Node, Scalar, Table, resolve_scalar
 from .endpoint import did_you_mean
 
 Check = Callable[[Node, str, Complaints], Any]
@@ -33,6 +33,13 @@ def describe(node: Node) -> str:
     return f"{kind} '{shown}'"
 
 
+def _value(node: Node) -> Any:
+    """Return what a scalar says where no text is wanted; quotes around a variable do not count."""
+    if not isinstance(node, Scalar):
+        return None
+    return resolve_scalar(node.text) if node.expanded else node.value
+
+
 def text(node: Node, what: str, complaints: Complaints) -> str | None:
     """Take a text that is not empty."""
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip():
@@ -54,14 +61,15 @@ def references(node: Node, what: str, complaints: Complaints) -> tuple[Reference
     if not isinstance(node, Listing):
         one = reference(node, what, complaints)
         return None if one is None else (one,)
-    found = [reference(item, what, complaints) for item in node.items]
+    found = [reference(item, what, complaints) for item in node.items if not item.flawed]
     return tuple(one for one in found if one is not None)
 
 
 def truth(node: Node, what: str, complaints: Complaints) -> bool | None:
     """Take true or false."""
-    if isinstance(node, Scalar) and isinstance(node.value, bool):
-        return node.value
+    value = _value(node)
+    if isinstance(value, bool):
+        return value
     complaints.error(
         node.position, "E104", f"{what} must be true or false, not {describe(node)}", "write true or false"
     )
@@ -70,7 +78,7 @@ def truth(node: Node, what: str, complaints: Complaints) -> bool | None:
 
 def whole_number(node: Node, what: str, complaints: Complaints) -> int | None:
     """Take a whole number of at least 1."""
-    value = node.value if isinstance(node, Scalar) else None
+    value = _value(node)
     if isinstance(value, bool) or not isinstance(value, int):
         complaints.error(
             node.position, "E104", f"{what} must be a whole number, not {describe(node)}", "write 1 or more"
@@ -95,7 +103,7 @@ def duration_or_zero(node: Node, what: str, complaints: Complaints) -> float | N
 
 
 def _time(node: Node, what: str, complaints: Complaints, *, allow_zero: bool) -> float | None:
-    seconds = read_duration(node.value) if isinstance(node, Scalar) else None
+    seconds = read_duration(_value(node))
     if seconds is None:
         message = f"{what} must be a duration, not {describe(node)}"
         complaints.error(node.position, "E111", message, _DURATION_HINT)

@@ -249,6 +249,8 @@ class Wiring:
                         UnconnectedPortError(
                             f"input '{member.name}.{port}' is not connected",
                             hint="connect an output to it, or declare it `In[...] | None`",
+                            component=member.name,
+                            port=port,
                         )
                     )
         return found
