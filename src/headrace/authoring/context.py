@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import anyio
 
@@ -75,6 +75,12 @@ class Context(Mapping[str, Any]):
     spawn: Callable[..., None] = _refuse_spawn
     report_status: Callable[[str], None] = _ignore_status
     dead_letter: DeadLetterFn | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], *, name: str, config: Any) -> Self:
+        """Return a context with what a plain mapping has of it, and the defaults for the rest."""
+        known = {key: values[key] for key in _KEYS if key in values}
+        return cls(**{**known, "name": name, "config": config})
 
     def __getitem__(self, key: str) -> Any:
         if key in _KEYS:

@@ -26,7 +26,8 @@ def build_component(
 
     Args:
         name: The component's name.
-        factory: A class called as ``factory(name, config)``, a function, or a finished component.
+        factory: A class called as ``factory(name, config)``, a function (or method, partial, callable
+            object), or a finished component.
         config: Its settings; not for a finished component.
         attempts: What a function component does with a message that fails; only for functions.
 
@@ -35,7 +36,7 @@ def build_component(
         NotAComponentError: The result has no ``setup``, ``process`` or ``cleanup``.
     """
     made: Any
-    function = component(factory) if inspect.isfunction(factory) else factory
+    function = component(factory) if _is_plain_function(factory) else factory
     if isinstance(function, ComponentFunction):
         made = function.build(name, config, attempts=attempts)
     elif attempts is not None:
@@ -50,24 +51,29 @@ def build_component(
 
 
 def require_component(name: str, made: Any) -> ComponentLike:
-    """Return ``made`` if it has the three methods of a component.
+    """Return ``made`` (a component or its class) if it has the three methods of a component.
 
     Raises:
         NotAComponentError: A method is missing; the message names it.
     """
     missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
     if missing:
+        kind = made if isinstance(made, type) else type(made)
         raise NotAComponentError(
-            f"{name}: {type(made).__name__} has no {', '.join(f'{m}()' for m in missing)}",
+            f"{name}: {kind.__name__} has no {', '.join(f'{m}()' for m in missing)}",
             hint="a component has async setup, process and cleanup",
         )
     return made  # type: ignore[no-any-return]
 
 
+def _is_plain_function(factory: Any) -> bool:
+    """Whether it can only be meant as the function of a component: callable, no class, no component."""
+    is_factory = isinstance(factory, (type, ComponentFunction))
+    return callable(factory) and not is_factory and not any(hasattr(factory, name) for name in _METHODS)
+
+
 def _from_class(name: str, cls: type, config: Mapping[str, Any] | None) -> Any:
-    missing = [method for method in _METHODS if not callable(getattr(cls, method, None))]
-    if missing:
-        require_component(name, object.__new__(cls))
+    require_component(name, cls)
     try:
         inspect.signature(cls).bind(name, config)
     except TypeError as error:

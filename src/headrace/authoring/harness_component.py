@@ -53,7 +53,7 @@ class HarnessComponent(Component):
         if harness_context is None or isinstance(harness_context, Context):
             self.context = harness_context
         else:
-            self.context = Context(self.name, config=self.config)
+            self.context = Context.of(harness_context, name=self.name, config=self.config)
         if self._status.state is not ComponentState.READY:
             self._status.transition_to(ComponentState.READY)
 

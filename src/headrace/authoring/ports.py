@@ -5,12 +5,13 @@ They are protocols that the runtime's streams fulfil; a trailing underscore is n
 
 from __future__ import annotations
 
-import inspect
 import types
 from collections.abc import AsyncIterator
-from typing import Any, Protocol, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
 
 from headrace.model.port import Port, PortTable
+
+from .annotations import hints_of_class
 
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -80,7 +81,7 @@ def ports_of(component: object) -> PortTable:
     cls = component if isinstance(component, type) else type(component)
     inputs: dict[str, Port] = {}
     outputs: dict[str, Port] = {}
-    for attribute, annotation in _annotations(cls).items():
+    for attribute, annotation in hints_of_class(cls, {"In": In, "Out": Out}).items():
         found = _port(attribute, annotation)
         if found is not None:
             direction, port = found
@@ -88,28 +89,10 @@ def ports_of(component: object) -> PortTable:
     return PortTable(inputs or None, outputs or None, where=_where(cls))
 
 
-def _annotations(cls: type) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls)
-    except (NameError, TypeError, AttributeError):  # a name that only a type checker can see
-        found: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            for attribute, annotation in inspect.get_annotations(base).items():
-                found[attribute] = _from_text(annotation) if isinstance(annotation, str) else annotation
-        return found
-
-
-def _from_text(text: str) -> Any:
-    """Read the direction of a port from an annotation whose type cannot be resolved here."""
-    head = text.split("[", 1)[0].rpartition(".")[2]
-    direction: Any = {"In": In[Any], "Out": Out[Any]}.get(head)
-    if direction is None:
-        return text
-    return direction | None if text.replace(" ", "").endswith("|None") else direction
-
-
 def _port(attribute: str, annotation: Any) -> tuple[Any, Port] | None:
     optional = False
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         if len(members) != 1:

@@ -5,6 +5,7 @@ Thread-safe, because statuses are read and moved from worker threads too.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -61,7 +62,10 @@ class ComponentStatus:
     Args:
         component: The component's name, for error messages.
         clock: Gives seconds since the epoch; a parameter so that simulation can replace it.
-        history: How many transitions are kept.
+        history: How many transitions are kept; at least 0.
+
+    Raises:
+        ValueError: ``history`` is negative.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class ComponentStatus:
 
     @property
     def last_error(self) -> BaseException | None:
-        """The error given with the last move to ``error``, with its traceback; None if there was none."""
+        """The error behind the last move to ``error``, with its traceback; None if that move named none."""
         return self._last_error
 
     @property
@@ -115,18 +119,27 @@ class ComponentStatus:
     def transition_to(self, state: str, *, error: BaseException | None = None) -> None:
         """Move to ``state`` and tell the listeners.
 
+        A listener that raises undoes nothing and keeps no other from being told: what it raised comes
+        out of this call afterwards, with a note that the move stands.
+
         Args:
             state: The state to enter, as a ``ComponentState`` or its string.
-            error: With ``error``: what went wrong, kept as ``last_error``.
+            error: On the way to ``error``: what went wrong, kept as ``last_error``. Inside an ``except``
+                block the exception being handled is taken where none is given.
 
         Raises:
             InvalidStateTransition: The table has no such move; nothing has changed.
+            ExceptionGroup: Several listeners raised.
         """
         with self._lock:
             legal = TRANSITIONS[self._state]
             if state not in legal:
-                raise InvalidStateTransition(self._state, str(state), legal, component=self.component)
+                raise InvalidStateTransition(
+                    self._state.value, str(state), [one.value for one in legal], component=self.component
+                )
             target = ComponentState(state)
+            if target is ComponentState.ERROR:
+                error = error if error is not None else sys.exception()
             move = Transition(self._state, target, self._clock(), error)
             self._state = target
             self._last_transition = move.at
@@ -135,11 +148,26 @@ class ComponentStatus:
                 self._last_error = error
             self._history.append(move)
             listeners = tuple(self._listeners)
+        self._tell(listeners, move)
+
+    def _tell(self, listeners: tuple[Listener, ...], move: Transition) -> None:
+        failed: list[Exception] = []
         for listener in listeners:
-            listener(self, move)
+            try:
+                listener(self, move)
+            except Exception as error:
+                moved = f"{self.component}: {move.source} -> {move.target}"
+                error.add_note(f"{moved} stands; raised by the listener {listener!r}")
+                failed.append(error)
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise ExceptionGroup("several listeners raised", failed)
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(status, transition)`` after each move, in the thread that moved.
+        """Call ``listener(status, transition)`` after each move, in the thread that moved, unlocked.
+
+        It may move the status itself; moves by several threads may be told in another order than made.
 
         Returns:
             A function that removes the listener again; calling it twice does nothing more.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from headrace.exceptions import ConfigError
+
+from .endpoint import did_you_mean
 
 WhenFull = Literal["block", "drop_oldest", "drop_newest", "error"]
 FanOut = Literal["broadcast", "balance", "by_key"]
@@ -16,9 +19,23 @@ KeyFn = Callable[[Any], Hashable]
 DEFAULT_BUFFER_SIZE = 100
 
 
-def _positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ConfigError(f"{name} must be a positive, finite number, not {value!r}")
+_LONGEST_PAUSE = 30.0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}", field=name)
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        hint = did_you_mean(str(value), known)
+        raise ConfigError(f"{name} must be one of {', '.join(known)}, not {value!r}", hint=hint, field=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +53,10 @@ class EdgeOptions:
     copy: bool = False
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.buffer_size, bool)
-            or not isinstance(self.buffer_size, int)
-            or self.buffer_size < 1
-        ):
-            raise ConfigError(f"buffer_size must be a whole number of at least 1, not {self.buffer_size!r}")
-        if self.when_full not in get_args(WhenFull):
-            known = ", ".join(get_args(WhenFull))
-            raise ConfigError(f"when_full must be one of {known}, not {self.when_full!r}")
+        _check_count("buffer_size", self.buffer_size)
+        _check_choice("when_full", self.when_full, WhenFull)
+        if not isinstance(self.copy, bool):
+            raise ConfigError(f"copy must be true or false, not {self.copy!r}", field="copy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +67,11 @@ class OutputOptions:
     key: KeyFn | None = None
 
     def __post_init__(self) -> None:
-        if self.fan_out not in get_args(FanOut):
-            known = ", ".join(get_args(FanOut))
-            raise ConfigError(f"fan_out must be one of {known}, not {self.fan_out!r}")
+        _check_choice("fan_out", self.fan_out, FanOut)
         if (self.fan_out == "by_key") != (self.key is not None):
-            raise ConfigError("fan_out 'by_key' goes together with a key, and only it does")
+            raise ConfigError("fan_out 'by_key' goes together with a key, and only it does", field="key")
+        if self.key is not None and not callable(self.key):
+            raise ConfigError(f"key must be a function of the message, not {self.key!r}", field="key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,11 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            _positive(f"{name} time-out", getattr(self, name))
+            seconds = getattr(self, name)
+            if not _is_number(seconds) or seconds <= 0:
+                raise ConfigError(
+                    f"{name} time-out must be a positive, finite number, not {seconds!r}", field=name
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,7 @@ class Attempts:
     Attributes:
         attempts: How often a message is tried in all; at least 1.
         on_error: What happens after the last attempt.
-        backoff: Seconds before the second attempt; doubles with each further one.
+        backoff: Seconds before the second attempt; doubles with each further one, up to 30 s.
     """
 
     attempts: int = 3
@@ -91,17 +107,15 @@ class Attempts:
     backoff: float = 0.05
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise ConfigError(f"attempts must be a whole number of at least 1, not {self.attempts!r}")
-        if self.on_error not in get_args(OnError):
-            known = ", ".join(get_args(OnError))
-            raise ConfigError(f"on_error must be one of {known}, not {self.on_error!r}")
-        if isinstance(self.backoff, bool) or not isinstance(self.backoff, (int, float)) or self.backoff < 0:
-            raise ConfigError(f"backoff must be seconds of at least 0, not {self.backoff!r}")
+        _check_count("attempts", self.attempts)
+        _check_choice("on_error", self.on_error, OnError)
+        if not _is_number(self.backoff) or self.backoff < 0:
+            raise ConfigError(f"backoff must be seconds of at least 0, not {self.backoff!r}", field="backoff")
 
     def pause_before(self, attempt: int) -> float:
         """Return the seconds to wait before attempt number ``attempt`` (2, 3, ...)."""
-        return float(self.backoff * 2 ** (attempt - 2))
+        doublings = min(attempt - 2, 64)  # beyond that any back-off has reached the longest pause
+        return float(min(self.backoff * 2**doublings, max(self.backoff, _LONGEST_PAUSE)))
 
 
 __all__ = [

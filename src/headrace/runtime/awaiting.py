@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sysconfig
+from gc import get_referents
 from pathlib import Path
-from types import CodeType
+from types import AsyncGeneratorType, CodeType, CoroutineType
 from typing import Any
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_SUSPENDABLE = (AsyncGeneratorType, CoroutineType)
 
 
 def awaiting(coroutine: Any) -> str:
@@ -20,24 +22,30 @@ def awaiting(coroutine: Any) -> str:
     theirs = deepest = ""
     current = coroutine
     while current is not None:
-        frame = _attribute(current, "frame")
+        frame, following = _look_into(current)
         if frame is not None:
             code: CodeType = frame.f_code
             deepest = f"{code.co_name}() at {Path(code.co_filename).name}:{frame.f_lineno}"
             if _is_theirs(code.co_filename):
                 theirs = deepest
-        current = _attribute(current, "await")
+        current = following
     return theirs or deepest or "nothing: it is not suspended"
 
 
-def _attribute(awaitable: Any, what: str) -> Any:
-    for prefix in ("cr_", "gi_", "ag_"):
-        found = getattr(
-            awaitable, prefix + what if what != "await" or prefix != "gi_" else "gi_yieldfrom", None
-        )
-        if found is not None:
-            return found
-    return None
+def _look_into(awaitable: Any) -> tuple[Any, Any]:
+    """Return an awaitable's frame and what it awaits in turn, each as far as it has one."""
+    for frame, following in (
+        ("cr_frame", "cr_await"),
+        ("gi_frame", "gi_yieldfrom"),
+        ("ag_frame", "ag_await"),
+    ):
+        if hasattr(awaitable, frame):
+            return getattr(awaitable, frame), getattr(awaitable, following)
+    if type(awaitable).__name__.startswith(("async_generator_", "coroutine_wrapper")):
+        # What iterates an async generator shows it to nobody but the garbage collector.
+        inner = [held for held in get_referents(awaitable) if isinstance(held, _SUSPENDABLE)]
+        return None, inner[0] if inner else None
+    return None, None
 
 
 def _is_theirs(filename: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from headrace.model.endpoint import Endpoint
 from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
@@ -26,7 +27,7 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
     Args:
         wiring: The system.
         summary: What to count as in, out and rejected.
-        dead: How many dead letters there are.
+        dead: How many messages have died.
     """
     ledgers = {key: edge.ledger() for key, edge in wiring.edges.items()}
     totals = Totals(
@@ -42,7 +43,7 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
         for outlet in member.outlets.values()
         if outlet.discarded
     }
-    return SystemLedger(tuple(ledgers.values()), discarded, totals)
+    return SystemLedger(tuple(ledgers.values()), MappingProxyType(discarded), totals)
 
 
 def _sent(wiring: Wiring, ports: Iterable[Endpoint]) -> int:

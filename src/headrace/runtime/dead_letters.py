@@ -29,6 +29,11 @@ class DeadLetterStore:
     def __len__(self) -> int:
         return len(self._letters)
 
+    @property
+    def total(self) -> int:
+        """How many letters were ever stored: the number of the last one."""
+        return self._count
+
     def letters(self) -> tuple[DeadLetter, ...]:
         """Return what is stored, oldest first."""
         return tuple(self._letters.values())

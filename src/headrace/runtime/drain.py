@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from headrace.model.options import Timeouts
 from headrace.model.report import Overrun
 from headrace.streams.edge import AnyEdge
 
 from .supervisor import Supervised
+
+_LOOK_AGAIN = 0.03  # seconds; longer each time, up to one second
 
 
 class CycleUnit:
@@ -34,30 +37,39 @@ class CycleUnit:
         into = list(edges)
         self._inner = [edge for edge in into if id(edge.outlet) in outlets]
         self._outer = [edge for edge in into if id(edge.outlet) not in outlets]
-        self._ended = False
+        self._stirred = anyio.Event()
         for one in self._members:
+            one.on_task_end = self.stir
             for inlet in one.member.inlets.values():
-                inlet.on_idle = self.look
+                inlet.on_idle = self.stir
 
-    def look(self) -> None:
-        """End the inner edges if the cycle has come to rest; called whenever a member begins to wait."""
-        if self._ended or not self._at_rest():
-            return
-        self._ended = True
+    def stir(self) -> None:
+        """Have a look soon; called whenever a member begins to wait, and when a sender or a task ends."""
+        if self._is_quiet():
+            self._stirred.set()
+
+    async def watch(self) -> None:
+        """Wait until the cycle has come to rest, and end its inner edges."""
+        pause = _LOOK_AGAIN
+        while not self._at_rest():
+            # What settles a message by hand, or ends a task we do not know, does not stir: look again anyway.
+            with anyio.move_on_after(pause if self._is_cut_off() else None) as waiting:
+                await self._stirred.wait()
+            pause = min(1.7 * pause, 1) if waiting.cancelled_caught else _LOOK_AGAIN
+            self._stirred = anyio.Event()
+            await checkpoint()  # whoever was woken goes first
         for edge in self._inner:
             edge.end_sender()
 
+    def _is_cut_off(self) -> bool:
+        """Whether nothing can come from outside any more."""
+        return all(edge.sender_ended and not edge.buffer for edge in self._outer)
+
+    def _is_quiet(self) -> bool:
+        return self._is_cut_off() and not any(edge.buffer for edge in self._inner)
+
     def _at_rest(self) -> bool:
-        if any(edge.buffer for edge in self._inner):
-            return False
-        if not all(edge.sender_ended and not edge.buffer for edge in self._outer):
-            return False
-        return all(not one.alive or _waits_to_receive(one) for one in self._members)
-
-
-def _waits_to_receive(one: Supervised) -> bool:
-    inlets = one.member.inlets.values()
-    return any(inlet.hungry for inlet in inlets) and all(inlet.idle for inlet in inlets)
+        return self._is_quiet() and all(one.rests or not one.alive for one in self._members)
 
 
 class Drain:
@@ -73,13 +85,17 @@ class Drain:
         self._running = running
         self._timeouts = timeouts
         self._logger = logger
+        self._began = anyio.current_time()
         self.overruns: list[Overrun] = []
+
+    def begin(self) -> None:
+        """Let the time that everybody has run from now on."""
+        self._began = anyio.current_time()
 
     async def run(self) -> None:
         """Let sources end, then everything downstream; cancel and name what is left at the deadline."""
-        deadline = anyio.current_time() + self._timeouts.shutdown
-        grace = min(self._timeouts.source_grace, self._timeouts.shutdown)
-        await anyio.sleep(grace)
+        deadline = self._began + self._timeouts.shutdown
+        await anyio.sleep(min(self._timeouts.source_grace, self._timeouts.shutdown))
         for one in self._running.values():
             if one.alive and one.member.is_source:
                 one.cancel("grace")
@@ -88,14 +104,19 @@ class Drain:
 
     def cut_off(self) -> None:
         """Name everything that still runs and what it waits for, and cancel it."""
-        for name, one in self._running.items():
-            if one.alive and not one.stopping:
-                overrun = Overrun(name, "process", self._timeouts.shutdown, one.awaiting)
-                self.overruns.append(overrun)
-                self._logger.error("drain overran", component=name, awaiting=overrun.awaiting)
-        for one in self._running.values():
-            if one.alive:
-                one.cancel("deadline")
+        late = [one for one in self._running.values() if one.alive]
+        for one in late:
+            self.name(one, one.awaiting)
+        for one in late:
+            one.cancel("deadline")
+
+    def name(self, one: Supervised, awaiting: str) -> None:
+        """Enter a component among those that did not end by themselves, unless it is there already."""
+        name = one.member.name
+        if not any(overrun.component == name for overrun in self.overruns):
+            overrun = Overrun(name, "process", anyio.current_time() - self._began, awaiting)
+            self.overruns.append(overrun)
+            self._logger.error("drain overran", component=name, awaiting=awaiting)
 
 
 __all__ = ["CycleUnit", "Drain"]

@@ -7,32 +7,68 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import anyio
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, create_task_group, current_time
+from anyio.lowlevel import checkpoint
 
 from headrace.authoring.context import Context
 from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import CleanupFailed, SetupFailed
 from headrace.model.component_status import ComponentState, ComponentStatus
-from headrace.model.report import Failure, Overrun, describe
+from headrace.model.report import Failure, Overrun, Phase, describe
 
-from .awaiting import awaiting
+from .driven import Driven, leaves, without_cancellation
+from .supervisor import inside
 from .wiring import Member
+
+HASTY_CLEANUP = 0.5
+"""Seconds that clean-ups still have once the system is to stop at once."""
+
+
+class _Step:
+    """One component in one phase: what it does, and the scope that ends it at the deadline."""
+
+    def __init__(self, member: Member, driven: Driven) -> None:
+        self.member = member
+        self.driven = driven
+        self.scope = CancelScope()
+        self.overrun = ""
+        self.done = False
+
+    async def take(self) -> None:
+        """Do it, until its end or the deadline."""
+        try:
+            with self.scope:
+                await self.driven
+        except BaseException as error:
+            if not self.driven.abandoned or without_cancellation(error) is None:
+                raise
+        finally:
+            self.done = True
 
 
 class Lifecycle:
     """Sets members up and cleans them up, and remembers whom it touched.
 
     Args:
+        harness: What ``stop()`` recognises its own components by.
         context_of: Gives the context of a member.
         logger: For what happens.
     """
 
-    def __init__(self, context_of: Callable[[Member], Context], logger: Any) -> None:
+    def __init__(self, harness: object, context_of: Callable[[Member], Context], logger: Any) -> None:
         self.failures: list[Failure] = []
         self.overruns: list[Overrun] = []
+        self._harness = harness
         self._context_of = context_of
         self._logger = logger
         self._touched: list[list[Member]] = []
+        self._hurried = anyio.Event()
+
+    def hurry(self) -> None:
+        """Leave clean-ups little time from now on."""
+        self._hurried.set()
+
+    # --- set-up ------------------------------------------------------------------------------------
 
     async def set_up(self, layers: Iterable[Sequence[Member]], timeout: float) -> bool:
         """Set all members up, one layer after the other; stops at the first failure.
@@ -41,82 +77,123 @@ class Lifecycle:
             Whether every set-up succeeded.
         """
         for layer in layers:
-            self._touched.append(list(layer))
-            async with create_task_group() as group:
-                for member in layer:
-                    group.start_soon(self._set_up_one, member, timeout, group.cancel_scope)
+            self._touched.append([])
+            steps, begun = list[_Step](), anyio.Event()
+            async with create_task_group() as watch:
+                watch.start_soon(self._watch_set_up, steps, begun, timeout)
+                async with create_task_group() as group:
+                    for member in layer:
+                        if self.failures:
+                            break
+                        group.start_soon(self._set_up_one, member, steps, timeout, group.cancel_scope)
+                        await checkpoint()  # in this order, on trio too
+                    begun.set()
+                watch.cancel_scope.cancel()
             if self.failures:
                 return False
         return True
 
-    async def _set_up_one(self, member: Member, timeout: float, layer: CancelScope) -> None:
+    async def _watch_set_up(self, steps: list[_Step], begun: anyio.Event, timeout: float) -> None:
         try:
-            overrun = await _bounded(_call_setup(member.component, self._context_of(member)), timeout)
-            if overrun is not None:
+            await begun.wait()
+            await anyio.sleep(timeout)
+            self._blame(steps, "set-up overran")
+        finally:
+            _insist(steps)
+
+    async def _set_up_one(
+        self, member: Member, steps: list[_Step], timeout: float, layer: CancelScope
+    ) -> None:
+        self._touched[-1].append(member)
+        step = self._step(member, steps, lambda: _call_setup(member.component, self._context_of(member)))
+        try:
+            await step.take()
+            if step.overrun:
                 raise SetupFailed(
-                    f"set-up of '{member.name}' took over {timeout:g} s, awaiting {overrun}; "
+                    f"set-up of '{member.name}' took over {timeout:g} s, awaiting {step.overrun}; "
                     "make it quicker or raise setup_timeout",
                     component=member.name,
                 )
-        except Exception as error:
-            _to_error(member.status, error)
-            self.failures.append(Failure(member.name, "setup", error))
-            self._logger.error("set-up failed", component=member.name, error=describe(error))
-            layer.cancel()
-        else:
             if member.status.state is not ComponentState.READY:
                 member.status.transition_to(ComponentState.READY)
+        except BaseException as error:
+            if not self._has_failed(member, "setup", error):
+                raise
+            layer.cancel()
+
+    # --- clean-up ----------------------------------------------------------------------------------
 
     async def clean_up(self, timeout: float) -> None:
         """Clean up whoever was touched, in reverse of set-up; nothing stops the others."""
         for layer in reversed(self._touched):
-            async with create_task_group() as group:
-                for member in reversed(layer):
-                    group.start_soon(self._clean_up_one, member, timeout)
+            steps, begun = list[_Step](), anyio.Event()
+            async with create_task_group() as watch:
+                watch.start_soon(self._watch_clean_up, steps, begun, timeout)
+                async with create_task_group() as group:
+                    for member in reversed(layer):
+                        group.start_soon(self._clean_up_one, member, steps, timeout)
+                        await checkpoint()  # in this order, on trio too
+                    begun.set()
+                watch.cancel_scope.cancel()
         self._touched.clear()
 
-    async def _clean_up_one(self, member: Member, timeout: float) -> None:
+    async def _watch_clean_up(self, steps: list[_Step], begun: anyio.Event, timeout: float) -> None:
+        await begun.wait()
+        with anyio.move_on_after(timeout):
+            await self._hurried.wait()
+            await anyio.sleep(HASTY_CLEANUP)
+        self._blame(steps, "clean-up overran")
+
+    async def _clean_up_one(self, member: Member, steps: list[_Step], timeout: float) -> None:
         wind_down(member.status)
+        began = current_time()
+        step = self._step(member, steps, member.component.cleanup)
         try:
-            overrun = await _bounded(member.component.cleanup(), timeout)
-        except Exception as error:
-            _to_error(member.status, error)
-            self.failures.append(Failure(member.name, "cleanup", error))
-            self._logger.error("clean-up failed", component=member.name, error=describe(error))
+            await step.take()
+        except BaseException as error:
+            if not self._has_failed(member, "cleanup", error):
+                raise
         else:
-            if overrun is not None:
-                late = Overrun(member.name, "cleanup", timeout, overrun)
+            if step.overrun:
+                late = Overrun(member.name, "cleanup", current_time() - began, step.overrun)
                 self.overruns.append(late)
-                self._logger.error("clean-up overran", component=member.name, awaiting=overrun)
                 _to_error(member.status, CleanupFailed(str(late), component=member.name))
         finish_winding_down(member.status)
 
+    # --- both --------------------------------------------------------------------------------------
 
-async def _bounded(coroutine: Any, timeout: float) -> str | None:
-    """Await a coroutine for at most ``timeout`` seconds; returns where it waited then, or None."""
-    blamed: str | None = None
+    def _step(self, member: Member, steps: list[_Step], call: Callable[[], Any]) -> _Step:
+        inside.set((*inside.get(), self._harness))
+        step = _Step(member, Driven(call))
+        steps.append(step)
+        return step
 
-    async def watch() -> None:
-        nonlocal blamed
-        await anyio.sleep(timeout)
-        blamed = awaiting(coroutine)
-        group.cancel_scope.cancel()
+    def _blame(self, steps: list[_Step], what: str) -> None:
+        """Name all that are still at it, before they are cancelled: a stuck thread cannot be."""
+        for step in steps:
+            if not step.done:
+                step.overrun = step.driven.awaiting
+                self._logger.error(what, component=step.member.name, awaiting=step.overrun)
+        _insist(steps)
+        for step in steps:
+            step.scope.cancel()
 
-    try:
-        async with create_task_group() as group:
-            group.start_soon(watch)
-            await coroutine
-            group.cancel_scope.cancel()
-    except ExceptionGroup as error:
-        raise _only(error) from None
-    return blamed
+    def _has_failed(self, member: Member, phase: Phase, error: BaseException) -> bool:
+        """Take note of an error; returns False for a cancellation, which has to go on."""
+        real = without_cancellation(error)
+        if real is None:
+            return False
+        _to_error(member.status, real)
+        self.failures.append(Failure(member.name, phase, real))
+        for leaf in leaves(real):
+            trace = (type(leaf), leaf, leaf.__traceback__)
+            self._logger.error(f"{phase} failed", component=member.name, error=describe(leaf), exc_info=trace)
+        return True
 
 
-def _only(error: Exception) -> Exception:
-    """Return the one error in a group of one, else the group."""
-    if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        return _only(error.exceptions[0])
-    return error
+def _insist(steps: list[_Step]) -> None:
+    for step in steps:
+        step.driven.insist = True
 
 
 def _call_setup(component: Any, context: Context) -> Any:
@@ -135,4 +212,4 @@ def _to_error(status: ComponentStatus, error: BaseException) -> None:
         status.transition_to(ComponentState.ERROR, error=error)
 
 
-__all__ = ["Lifecycle"]
+__all__ = ["HASTY_CLEANUP", "Lifecycle"]

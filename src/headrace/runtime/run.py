@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
+import threading
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import CancelScope, Event, create_task_group, current_time
+from anyio import CancelScope, Event, create_task_group, current_time, get_cancelled_exc_class
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint, current_token
 
 from headrace.authoring.context import Context
 from headrace.exceptions import SystemFailed
@@ -22,6 +24,7 @@ from headrace.model.report import Failure, Outcome, ShutdownReport
 from .books import system_ledger
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
+from .driven import leaves, without_groups_of_one
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .supervisor import Supervised
@@ -29,8 +32,6 @@ from .wiring import Member
 
 if TYPE_CHECKING:
     from .system_execution_harness import SystemExecutionHarness
-
-_HASTY_CLEANUP = 0.5
 
 
 class Run:
@@ -47,7 +48,6 @@ class Run:
     ) -> None:
         self.over = Event()
         self.report: ShutdownReport | None = None
-        self.failure: BaseException | None = None
         self.task_group: TaskGroup | None = None
         self.stop_event = Event()
         self.signal: int | None = None
@@ -55,18 +55,19 @@ class Run:
         self._wiring = harness.wiring
         self._timeouts = timeouts
         self._dead_letters = dead_letters
+        self._letters_before = dead_letters.total
         self._log = get_logger(system=harness.name)
         self._native_token: Any = current_token().native_token
-        self._lifecycle = Lifecycle(self._context_of, self._log)
+        self._loop_context = copy_context()  # by its variables AnyIO knows its loop; a plain thread has none
+        self._lifecycle = Lifecycle(harness, self._context_of, self._log)
         self._running: dict[str, Supervised] = {}
+        self._alive = 0
         self._drain = Drain(self._running, timeouts, self._log)
-        self._units: list[CycleUnit] = []
+        self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
-        self._fatal: BaseException | None = None
         self._all_ended = Event()
+        self._announced = False
         self._phases = CancelScope()
-        self._cleaning: CancelScope | None = None
-        self._cut_off = False
         self._stop_began: float | None = None
         self._stop_requested = False
 
@@ -78,12 +79,8 @@ class Run:
             getattr(self._native_token, "call_soon_threadsafe", None) or self._native_token.run_sync_soon
         )
         try:
-            schedule(self.begin_stop)
+            schedule(self._loop_context.run, self.begin_stop)
         except RuntimeError as error:  # the loop has just ended, and the run with it
-            self._log.debug("stop came too late", error=str(error))
-        except Exception as error:
-            if type(error).__name__ != "RunFinishedError":
-                raise
             self._log.debug("stop came too late", error=str(error))
 
     def begin_stop(self) -> None:
@@ -97,20 +94,17 @@ class Run:
         self._stop_began = current_time()
         self.stop_event.set()
         self._log.info("stopping")
-        if self._running and self.task_group is not None:
+        self._drain.begin()
+        if self.task_group is not None:
             self.task_group.start_soon(self._drain.run, name="drain")
-        else:
+        elif not self._running:
             self._phases.cancel()
 
     def cut_off(self) -> None:
         """Stop at once: no drain, and little time for clean-up."""
         self._begin_drain()
-        self._cut_off = True
-        if self._cleaning is not None:
-            self._cleaning.cancel()
+        self._lifecycle.hurry()
         self._drain.cut_off()
-        if not self._running:
-            self._phases.cancel()
 
     async def _watch_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
@@ -134,83 +128,95 @@ class Run:
         """
         began = current_time()
         outcome: Outcome = "cancelled"
+        on_main_thread = threading.current_thread() is threading.main_thread()  # others get no signals
         try:
             async with create_task_group() as watchers:
-                if handle_signals:
+                if handle_signals and on_main_thread:
                     await watchers.start(self._watch_signals)
                 try:
                     with self._phases:
                         await self._phases_of_work(task_status)
-                    outcome = self._outcome()
+                    outcome = "stopped" if self._stop_requested else "finished"
                 finally:
-                    await self._clean_up()
+                    with CancelScope(shield=True):
+                        await self._lifecycle.clean_up(self._timeouts.cleanup)
                     watchers.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise (group.exceptions[0] if len(group.exceptions) == 1 else group) from None
+            raise without_groups_of_one(group) from None
         finally:
+            self._wiring.release_streams()
             self.report = self._make_report(outcome, began)
             self._log.info("ended", outcome=self.report.outcome, summary=self.report.summary())
-        return self._result(self.report)
+        self._raise_failures(self.report)
+        if not self._announced:  # stopped during set-up: whoever waits for the start need not wait on
+            task_status.started()
+        return self.report
 
     async def _phases_of_work(self, task_status: TaskStatus[None]) -> None:
         topology = self._wiring.topology()
         members = self._wiring.members
         layers = [[members[name] for name in layer] for layer in topology.layers]
+        for endpoint in self._wiring.unconnected_outputs():
+            self._log.warning("output is not connected; its messages are discarded", port=str(endpoint))
         if not await self._lifecycle.set_up(layers, self._timeouts.setup):
             return
-        async with create_task_group() as group:
-            self.task_group = group
-            self._start([members[name] for name in topology.downstream_first], topology.cycles)
-            task_status.started()
-            await self._all_ended.wait()
-            group.cancel_scope.cancel()
+        try:
+            async with create_task_group() as self.task_group:
+                await self._start([members[name] for name in topology.downstream_first], topology.cycles)
+                self._announced = True
+                task_status.started()
+                await self._wait_for_all(self.task_group)
+        finally:
+            self.task_group = None
 
-    def _start(self, members: list[Member], cycles: tuple[tuple[str, ...], ...]) -> None:
+    async def _wait_for_all(self, group: TaskGroup) -> None:
+        try:
+            await self._all_ended.wait()
+        except get_cancelled_exc_class():
+            for one in self._running.values():
+                one.insist()
+            raise
+        group.cancel_scope.cancel()
+
+    async def _start(self, members: list[Member], cycles: tuple[tuple[str, ...], ...]) -> None:
         """Start all members, downstream first: whoever sends finds its reader there."""
         assert self.task_group is not None
         for member in members:
             one = Supervised(member, self._harness, self._dead_letters, self._has_ended, self._log)
             self._running[member.name] = one
+        self._alive = len(members)
         for cycle in cycles:
-            into = [
-                edge for name in cycle for i in self._wiring.members[name].inlets.values() for edge in i.lanes
-            ]
-            self._units.append(CycleUnit([self._running[name] for name in cycle], into))
+            inlets = [inlet for name in cycle for inlet in self._wiring.members[name].inlets.values()]
+            unit = CycleUnit([self._running[n] for n in cycle], [e for inlet in inlets for e in inlet.lanes])
+            self._units.update(dict.fromkeys(cycle, unit))
+            self.task_group.start_soon(unit.watch, name=f"cycle of {', '.join(cycle)}")
         for member in members:
             member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
+            await checkpoint()  # in this order, on trio too
         if not members:
             self._all_ended.set()
         self._log.info("running", components=len(members), edges=len(self._wiring.edges))
 
     def _has_ended(self, one: Supervised) -> None:
         """Take note of a member's end; runs in its task, so it must not wait."""
-        if one.verdict == "crashed":
-            assert one.error is not None
+        if one.forced_at:
+            self._drain.name(one, f"{one.forced_at}, which swallows cancellation")
+        if one.error is not None:
             self._failures.append(Failure(one.member.name, "process", one.error))
-            if not isinstance(one.error, Exception) and self._fatal is None:
-                self._fatal = one.error
             self._begin_drain()
-        for unit in self._units:
-            unit.look()
-        if not any(other.alive for other in self._running.values()):
+        if one.member.name in self._units:
+            self._units[one.member.name].stir()
+        self._wiring.release_ended(one.member)
+        self._alive -= 1
+        if not self._alive:
             self._all_ended.set()
-
-    async def _clean_up(self) -> None:
-        timeout = min(self._timeouts.cleanup, _HASTY_CLEANUP) if self._cut_off else self._timeouts.cleanup
-        with CancelScope(shield=True) as self._cleaning:
-            await self._lifecycle.clean_up(timeout)
 
     # --- the result --------------------------------------------------------------------------------
 
-    def _outcome(self) -> Outcome:
-        if self._failures or self._lifecycle.failures:
-            return "failed"
-        return "stopped" if self._stop_requested else "finished"
-
     def _make_report(self, outcome: Outcome, began: float) -> ShutdownReport:
         now = current_time()
-        letters = self._dead_letters.letters()
+        letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
         failures = (*self._failures, *self._lifecycle.failures)
         return ShutdownReport(
             system=self._harness.name,
@@ -220,20 +226,21 @@ class Run:
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns),
-            ledger=system_ledger(self._wiring, self._harness.summary, len(letters)),
+            ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
             dead_letters=letters,
         )
 
-    def _result(self, report: ShutdownReport) -> ShutdownReport:
-        if self._fatal is not None:
-            raise self._fatal
-        if not report.failures:
-            return report
-        first = report.failures[0]
-        more = len(report.failures) - 1
-        also = f" (and {more} more)" if more else ""
-        errors = [failure.error for failure in report.failures]
-        raise SystemFailed(f"{report.system}: {first}{also}", errors=errors, report=report) from first.error
+    @property
+    def dead(self) -> int:
+        """How many messages have died in this run, also those whose letters were discarded."""
+        return self._dead_letters.total - self._letters_before
+
+    def _raise_failures(self, report: ShutdownReport) -> None:
+        for failure in report.failures:
+            for leaf in leaves(failure.error):
+                if not isinstance(leaf, Exception):  # KeyboardInterrupt and the like are not ours to wrap
+                    raise leaf
+        raise_system_failed(report)
 
     def _context_of(self, member: Member) -> Context:
         name = member.name
@@ -264,4 +271,14 @@ class Run:
         )
 
 
-__all__ = ["Run"]
+def raise_system_failed(report: ShutdownReport) -> None:
+    """Raise what ``run()`` raises for a run that ended like this; nothing if it ended well."""
+    if not report.failures:
+        return
+    first, *others = report.failures
+    also = f" (and {len(others)} more)" if others else ""
+    errors = [failure.error for failure in report.failures]
+    raise SystemFailed(f"{report.system}: {first}{also}", errors=errors, report=report) from first.error
+
+
+__all__ = ["Run", "raise_system_failed"]

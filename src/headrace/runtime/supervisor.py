@@ -1,21 +1,22 @@
-"""One component at work: its task, how its end is judged, and what that means for its streams."""
+"""One component at work: its tasks, how its end is judged, and what that means for its streams."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from anyio import CancelScope, create_task_group, get_cancelled_exc_class
+from anyio import CancelScope, create_task_group
 from anyio.abc import TaskGroup
 
 from headrace.authoring.harness_component import finish_winding_down, wind_down
-from headrace.exceptions import InputEndedError, ReaderEndedError
+from headrace.exceptions import ComponentError, InputEndedError, ReaderEndedError
 from headrace.model.component_status import ComponentState
 from headrace.model.report import describe
 
-from .awaiting import awaiting
 from .dead_letters import DeadLetterStore
+from .driven import Driven, leaves, without_cancellation
 from .wiring import Member
 
 Verdict = Literal["finished", "stopped", "crashed", "overran", "cancelled"]
@@ -47,13 +48,17 @@ class Supervised:
         self.verdict: Verdict | None = None
         self.error: BaseException | None = None
         self.stopping: Literal["grace", "deadline", ""] = ""
+        self.forced_at = ""
+        self.on_task_end: Callable[[], None] | None = None
         self._harness = harness
         self._dead_letters = dead_letters
         self._on_end = on_end
         self._logger = logger
         self._scope = CancelScope()
         self._group: TaskGroup | None = None
-        self._coroutine: Any = None
+        self._at_work: list[Driven] = []
+        self._errors: list[BaseException] = []
+        self._insisting = False
 
     @property
     def alive(self) -> bool:
@@ -63,11 +68,30 @@ class Supervised:
     @property
     def awaiting(self) -> str:
         """Where it waits, as a line of its own source."""
-        return awaiting(self._coroutine)
+        return self._at_work[0].awaiting if self._at_work else "its first turn"
+
+    @property
+    def rests(self) -> bool:
+        """Whether it can only be roused by a message: all its tasks wait to receive, with nothing in hand."""
+        waiting = 0
+        for inlet in self.member.inlets.values():
+            waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
+            if not inlet.idle or any(waiter.served for waiter in waiters):
+                return False
+            waiting += len(waiters)
+        blocked = any(handle.waiters for outlet in self.member.outlets.values() for handle in outlet.handles)
+        return bool(self._at_work) and waiting >= len(self._at_work) and not blocked
+
+    def insist(self) -> None:
+        """Do not let it swallow a cancellation from now on."""
+        self._insisting = True
+        for driven in self._at_work:
+            driven.insist = True
 
     def cancel(self, why: Literal["grace", "deadline"]) -> None:
         """Cancel it: a source after its grace (a normal end), anything at the deadline."""
         self.stopping = why
+        self.insist()
         self._scope.cancel()
 
     def spawn(
@@ -76,68 +100,76 @@ class Supervised:
         """Start a task in the component's own task group."""
         if self._group is None:
             raise RuntimeError("spawn() works while the component runs: call it from process()")
-        self._group.start_soon(fn, *args, name=name or f"{self.member.name}: {fn!r}")
+        self._group.start_soon(self._work, fn, *args, name=name or f"{self.member.name}: {fn!r}")
 
     async def run(self) -> None:
         """Run ``process()`` and all it spawns to their end, and judge it."""
         inside.set((*inside.get(), self._harness))
         try:
             with self._scope:
-                self.error = await self._process()
+                async with create_task_group() as self._group:
+                    await self._work(self._process)
         except BaseException as error:
-            if not isinstance(error, get_cancelled_exc_class()):
-                self.error = error
-                self._judge("crashed")
-                return
-            self._judge("cancelled")
-            raise
-        if self.error is not None:
+            if not self.forced_at or without_cancellation(error) is None:
+                self._judge("crashed" if self._errors else "cancelled")
+                raise
+        finally:
+            self._group = None
+        if self._errors:
             self._judge("crashed")
-        elif self._scope.cancelled_caught:
-            self._judge("stopped" if self.stopping == "grace" else "overran")
+        elif self._scope.cancelled_caught or self.forced_at:
+            self._judge("stopped" if self.stopping == "grace" and not self.forced_at else "overran")
         else:
             self._judge("finished")
 
-    async def _process(self) -> BaseException | None:
-        """Return what escaped ``process()`` or a task it spawned, unless that is a normal end."""
-        own: BaseException | None = None
-        others: BaseException | None = None
+    def _process(self) -> Any:
+        result = self.member.component.process()
+        if not inspect.isawaitable(result):
+            kind = type(result).__name__
+            raise ComponentError(f"process() returned {kind}, nothing to await; write `async def process`")
+        return result
+
+    async def _work(self, fn: Callable[..., Any], *args: object) -> None:
+        """Do the work of one task; an error ends the others, word that a neighbour has ended does not."""
+        driven = Driven(fn, *args)
+        driven.insist = self._insisting
+        self._at_work.append(driven)
         try:
-            async with create_task_group() as group:
-                self._group = group
-                self._coroutine = self.member.component.process()
-                try:
-                    await self._coroutine
-                except get_cancelled_exc_class():
-                    raise
-                except BaseException as error:
-                    own = error
-                    group.cancel_scope.cancel()
-        except BaseExceptionGroup as group_error:
-            others = group_error.exceptions[0] if len(group_error.exceptions) == 1 else group_error
+            await driven
+        except BaseException as error:
+            real = without_cancellation(error)
+            if real is None:
+                raise
+            if not _is_normal_end(real):
+                self._errors.append(real)
+                self.insist()
+                self._scope.cancel()
         finally:
-            self._group = None
-        first = others if own is None else own
-        return None if first is None or _is_normal_end(first) else first
+            self._at_work.remove(driven)
+            self.forced_at = self.forced_at or driven.forced
+            if self.on_task_end is not None:
+                self.on_task_end()
 
     def _judge(self, verdict: Verdict) -> None:
         self.verdict = verdict
         member = self.member
         if verdict == "crashed":
-            assert self.error is not None
+            self.error = _one_of(self._errors)
             self._put_hands_away(self.error)
             if member.status.can_transition_to(ComponentState.ERROR):
                 member.status.transition_to(ComponentState.ERROR, error=self.error)
             self._log_crash(self.error)
         for outlet in member.outlets.values():
             outlet.end()
-        if verdict in ("finished", "stopped", "crashed"):
-            for inlet in member.inlets.values():
+        for inlet in member.inlets.values():
+            if verdict in ("overran", "cancelled"):
+                inlet.ended = True  # what is left stays in the books as left, whatever clean-up closes
+            else:
                 inlet.settle_all("acknowledged")
                 inlet.end()
-            if verdict != "crashed":
-                wind_down(member.status)
-                finish_winding_down(member.status)
+        if verdict in ("finished", "stopped"):
+            wind_down(member.status)
+            finish_winding_down(member.status)
         self._on_end(self)
 
     def _put_hands_away(self, error: BaseException) -> None:
@@ -154,11 +186,8 @@ class Supervised:
             )
 
 
-def leaves(error: BaseException) -> list[BaseException]:
-    """Return the errors in an exception group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for one in error.exceptions for leaf in leaves(one)]
-    return [error]
+def _one_of(errors: list[BaseException]) -> BaseException:
+    return errors[0] if len(errors) == 1 else BaseExceptionGroup("several tasks of the component", errors)
 
 
 def _is_normal_end(error: BaseException) -> bool:
@@ -166,4 +195,4 @@ def _is_normal_end(error: BaseException) -> bool:
     return all(isinstance(leaf, (ReaderEndedError, InputEndedError)) for leaf in leaves(error))
 
 
-__all__ = ["Supervised", "Verdict", "inside", "leaves"]
+__all__ = ["Supervised", "Verdict", "inside"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from anyio import TASK_STATUS_IGNORED, create_task_group
+from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from headrace.exceptions import HarnessAlreadyRunning, HarnessNotRunning, HeadraceError, SystemFailed
+from headrace.exceptions import HarnessAlreadyRunning, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
@@ -25,10 +25,12 @@ from headrace.model.options import (
 )
 from headrace.model.report import DeadLetter, ShutdownReport
 from headrace.model.topology import Topology
+from headrace.streams.stream_manager import StreamManager
 
 from .books import Summary, system_ledger
 from .dead_letters import DeadLetterStore
-from .run import Run
+from .hosting import hosted
+from .run import Run, raise_system_failed
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
 from .wiring import ComponentHandle, Connectable, Connection, Wiring
@@ -84,6 +86,11 @@ class SystemExecutionHarness:
         return self.wiring.streams
 
     @property
+    def stream_manager(self) -> StreamManager:
+        """The table of the system's open streams; its statistics cover every edge of a run."""
+        return self.wiring.stream_manager
+
+    @property
     def task_group(self) -> TaskGroup | None:
         """The task group in which the components run; None while they do not."""
         return None if self._run is None else self._run.task_group
@@ -92,6 +99,11 @@ class SystemExecutionHarness:
     def running(self) -> bool:
         """Whether a run is under way, from the call of ``run()`` to its return."""
         return self._run is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run under way has begun to stop; may be read from any thread."""
+        return self._run is not None and self._run.stop_event.is_set()
 
     @property
     def report(self) -> ShutdownReport | None:
@@ -105,7 +117,8 @@ class SystemExecutionHarness:
 
     def ledger(self) -> SystemLedger:
         """Return the books as they stand now."""
-        return system_ledger(self.wiring, self.summary, len(self._dead_letters))
+        run = self._run or self._last
+        return system_ledger(self.wiring, self.summary, 0 if run is None else run.dead)
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
@@ -257,9 +270,6 @@ class SystemExecutionHarness:
         run = self._run = self._last = Run(self, self.timeouts, self._dead_letters)
         try:
             return await run.execute(handle_signals=handle_signals, task_status=task_status)
-        except SystemFailed as error:
-            run.failure = error
-            raise
         finally:
             self._run = None
             run.over.set()
@@ -296,10 +306,8 @@ class SystemExecutionHarness:
         if run is None:
             raise HarnessNotRunning(f"{self.name} has not been run")
         await run.over.wait()
-        if run.failure is not None:
-            raise run.failure
-        if run.report is None:
-            raise HarnessNotRunning(f"{self.name} was cancelled before it ran")
+        assert run.report is not None  # whatever happened
+        raise_system_failed(run.report)
         return run.report
 
     def run_blocking(self, *, backend: str = "asyncio", handle_signals: bool = True) -> ShutdownReport:
@@ -315,43 +323,12 @@ class SystemExecutionHarness:
 
         return anyio.run(main, backend=backend)
 
-    @asynccontextmanager
-    async def _hosted(self) -> AsyncIterator[Self]:
-        """Run the system around a block; what goes wrong in either is raised as it is, not in a group."""
-        failed: list[Exception] = []
-        body_error: BaseException | None = None
-        ready = _Ready()
-
-        async def host() -> None:
-            try:
-                await self.run(task_status=ready)
-            except HeadraceError as error:
-                failed.append(error)
-            finally:
-                ready.started()
-
-        async with create_task_group() as group:
-            group.start_soon(host, name=self.name)
-            await ready.event.wait()
-            if not failed:
-                try:
-                    yield self
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:
-                    body_error = error
-                await self.stop()
-        if body_error is not None:
-            raise body_error
-        if failed:
-            raise failed[0]
-
     async def __aenter__(self) -> Self:
         """Start the system; a block around which it runs, and at whose end it is drained.
 
         A system that fails meanwhile does not cancel the block; its ``SystemFailed`` is raised at the exit.
         """
-        manager = self._hosted()
+        manager = hosted(self)
         await manager.__aenter__()
         self._entered.append(manager)
         return self
@@ -367,16 +344,6 @@ class SystemExecutionHarness:
     def __repr__(self) -> str:
         state = "running" if self.running else "not running"
         return f"<{type(self).__name__} {self.name!r} {state}, {len(self.components)} components>"
-
-
-class _Ready(TaskStatus[None]):
-    """Tells a waiting task that the system runs, or that it never will."""
-
-    def __init__(self) -> None:
-        self.event = anyio.Event()
-
-    def started(self, value: None = None) -> None:
-        self.event.set()
 
 
 System = SystemExecutionHarness

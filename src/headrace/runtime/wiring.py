@@ -16,6 +16,7 @@ from headrace.exceptions import (
     ComponentAlreadyRegistered,
     DuplicateConnectionError,
     InvalidEndpointError,
+    NotAComponentError,
     PortTypeError,
     UnconnectedPortError,
     UnknownComponentError,
@@ -30,6 +31,9 @@ from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.stream_manager import StreamManager
+
+from .edge_observer import EdgeObserver
 
 
 @dataclass(eq=False)
@@ -110,6 +114,8 @@ class Wiring:
         self.edges: dict[str, AnyEdge] = {}
         self.outputs: dict[Endpoint, OutputOptions] = {}
         self.streams: dict[str, tuple[Any, Any]] = {}
+        self.stream_manager = StreamManager()
+        self._names: dict[int, str] = {}
         self._used = False
 
     # --- components ----------------------------------------------------------------------------
@@ -131,6 +137,7 @@ class Wiring:
         member = Member(name, component, status, ports_of(component))
         self.members[name] = member
         self.components[name] = component
+        self._names[id(component)] = name
         for port in member.ports.outputs or ():
             self._outlet(member, port)
         for port, declared in (member.ports.inputs or {}).items():
@@ -147,9 +154,9 @@ class Wiring:
             raise ComponentAlreadyRegistered(
                 f"a component named '{name}' is registered already", hint="take another name"
             )
-        for other, component in self.components.items():
-            if component is factory:
-                raise ComponentAlreadyRegistered(f"'{name}' is the same object as '{other}'")
+        other = self._names.get(id(factory))
+        if other is not None:
+            raise ComponentAlreadyRegistered(f"'{name}' is the same object as '{other}'")
 
     # --- connections ---------------------------------------------------------------------------
 
@@ -236,6 +243,8 @@ class Wiring:
         sending = self.members[source.component].component.send_streams[source.port]
         receiving = self.members[target.component].component.receive_streams[target.port]
         self.streams[connection.key] = (sending, receiving)
+        self.stream_manager.release(connection.key)
+        self.stream_manager.adopt(connection.key, sending, receiving, EdgeObserver(edge))
 
     # --- a run -----------------------------------------------------------------------------------
 
@@ -279,6 +288,19 @@ class Wiring:
         for connection in self.connections.values():
             self._join(connection)
 
+    def release_ended(self, member: Member) -> None:
+        """Take the edges of a member that have ended on both sides out of the table of streams."""
+        ports: list[AnyInlet | AnyOutlet] = [*member.inlets.values(), *member.outlets.values()]
+        for port in ports:
+            for edge in port.lanes:
+                if edge.sender_ended and edge.reader_ended:
+                    self.stream_manager.release(edge.key)
+
+    def release_streams(self) -> None:
+        """Take all edges out of the table of streams: the run is over."""
+        for key in self.edges:
+            self.stream_manager.release(key)
+
     def topology(self) -> Topology:
         """Return the shape of the graph."""
         links = ((c.sender.component, c.receiver.component) for c in self.connections.values())
@@ -289,12 +311,22 @@ def _give(
     component: Any, dictionary: str, port: str, stream: Any, declared: Mapping[str, Port] | None
 ) -> None:
     streams = getattr(component, dictionary, None)
-    if streams is None:
+    if streams is None or streams is getattr(type(component), dictionary, None):  # a class's own is shared
         streams = {}
-        setattr(component, dictionary, streams)
+        _set(component, dictionary, streams)
     streams[port] = stream
     if declared is not None and port in declared and declared[port].attribute:
-        setattr(component, declared[port].attribute, stream)
+        _set(component, declared[port].attribute, stream)
+
+
+def _set(component: Any, attribute: str, value: Any) -> None:
+    try:
+        setattr(component, attribute, value)
+    except AttributeError as error:
+        raise NotAComponentError(
+            f"{type(component).__name__} cannot hold its ports: {error}",
+            hint=f"let it have an attribute '{attribute}', or name that in its __slots__",
+        ) from None
 
 
 def _only_port(name: str, declared: Mapping[str, Port] | None, direction: str) -> str:

@@ -6,11 +6,13 @@ Both ports live in one event loop, so nothing here locks.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio import Event
 
+from headrace.exceptions import InputEndedError, ReaderEndedError
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import EdgeOptions
 
@@ -81,6 +83,11 @@ class Edge(Generic[T]):
         self.room = 0 if options.copy else options.buffer_size
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing can go through it any more."""
+        return self.reader_ended or self.sender_ended
+
+    @property
     def full(self) -> bool:
         """Whether it holds as many messages as it may accept."""
         return len(self.buffer) >= self.options.buffer_size
@@ -88,12 +95,12 @@ class Edge(Generic[T]):
     @property
     def holds_back(self) -> bool:
         """Whether a send on it has to wait now."""
-        return self.full and self.options.when_full == "block" and not self.reader_ended
+        return self.full and self.options.when_full == "block" and not self.ended
 
     def append(self, item: T) -> None:
         """Accept a message that there is room for, or that its policy makes room for."""
         self.accepted += 1
-        if self.reader_ended:
+        if self.ended:
             self.drop(READER_ENDED)
             return
         if self.full:
@@ -119,6 +126,7 @@ class Edge(Generic[T]):
         if not self.sender_ended:
             self.sender_ended = True
             self.room = 0
+            self._wake_senders()
             self.inlet.sender_has_ended()
 
     def end_reader(self) -> None:
@@ -129,9 +137,11 @@ class Edge(Generic[T]):
             if self.buffer:
                 self.drop(READER_ENDED, len(self.buffer))
                 self.buffer.clear()
-            for waiter in self.blocked:
-                waiter.serve()
-            self.outlet.reader_has_ended()
+            self._wake_senders()
+
+    def _wake_senders(self) -> None:
+        for waiter in self.blocked:
+            waiter.serve()
 
     def ledger(self) -> EdgeLedger:
         """Return the books as they stand; what is buffered and in hand is counted, not computed."""
@@ -149,6 +159,15 @@ class Edge(Generic[T]):
         return f"<Edge {self.key} {len(self.buffer)}/{self.options.buffer_size}>"
 
 
+def unwinding() -> bool:
+    """Return whether an exception is under way that supervision may have to judge.
+
+    Word that our own neighbours have ended is a normal end: ``except EndOfStream: out.close()`` is deliberate.
+    """
+    error = sys.exception()
+    return error is not None and not isinstance(error, (InputEndedError, ReaderEndedError))
+
+
 AnyEdge = Edge[Any]
 
-__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Waiter"]
+__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Waiter", "unwinding"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -13,7 +12,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamSt
 
 from headrace.exceptions import InputEndedError
 
-from .edge import Edge, Waiter
+from .edge import Edge, Waiter, unwinding
 from .pace import Pace
 
 T = TypeVar("T")
@@ -21,14 +20,18 @@ Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Inlet(Generic[T]):
-    """An input port: the edges that lead into it, its handles, and the tasks that wait for a message."""
+    """An input port: the edges that lead into it, its handles, and the tasks that wait for a message.
 
-    __slots__ = ("_turn", "ended", "handles", "hungry", "lanes", "name", "on_idle", "solo")
+    ``lane`` is the edge that the fast path reads. It moves on, in turn, when that edge is empty and
+    whenever the reader looks at the clock (every 64 messages at most), so that no sender is starved.
+    """
+
+    __slots__ = ("_turn", "ended", "handles", "hungry", "lane", "lanes", "name", "on_idle")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.lanes: list[Edge[T]] = []
-        self.solo: Edge[T] | None = None
+        self.lane: Edge[T] | None = None
         self.handles: set[EdgeReceiveStream[T]] = set()
         self.hungry: deque[Waiter] = deque()
         self.on_idle: Callable[[], None] | None = None
@@ -38,7 +41,7 @@ class Inlet(Generic[T]):
     def add(self, edge: Edge[T]) -> None:
         """Let another edge lead into this port."""
         self.lanes.append(edge)
-        self.solo = edge if len(self.lanes) == 1 else None
+        self.lane = edge
 
     def open(self) -> EdgeReceiveStream[T]:
         """Return a new handle on this port."""
@@ -49,7 +52,12 @@ class Inlet(Generic[T]):
     @property
     def open_handles(self) -> int:
         """How many handles are not closed."""
-        return sum(not handle.closed for handle in self.handles)
+        return sum(not handle.closed for handle in tuple(self.handles))
+
+    @property
+    def has_message(self) -> bool:
+        """Whether anything is buffered."""
+        return any(edge.buffer for edge in self.lanes)
 
     @property
     def exhausted(self) -> bool:
@@ -59,39 +67,40 @@ class Inlet(Generic[T]):
     @property
     def idle(self) -> bool:
         """Whether nothing is buffered and nothing is in hand."""
-        return not any(edge.buffer for edge in self.lanes) and not any(h.has_hand for h in self.handles)
+        return not self.has_message and not any(handle.has_hand for handle in self.handles)
 
     def in_hand_of(self, edge: Edge[T]) -> int:
         """Count the messages of one edge that handles have in hand."""
-        return sum(handle.hand_edge is edge for handle in self.handles)
+        return sum(handle.hand_edge is edge for handle in tuple(self.handles))
 
     def end(self) -> None:
-        """Stop reading for good: what is buffered is dropped, and senders are told."""
+        """Stop reading for good: handles are closed, what is buffered is dropped, and senders are told."""
         if not self.ended:
             self.ended = True
+            for handle in self.handles:
+                handle.shut()
             for edge in self.lanes:
                 edge.end_reader()
-            self.wake_all()
 
     def settle_all(self, outcome: Settlement, reason: str = "") -> list[tuple[Edge[T], T]]:
         """Settle what every handle has in hand, and return those messages with their edges."""
         settled = [(h.hand_edge, h.hand) for h in self.handles if h.hand_edge is not None]
         for handle in self.handles:
             handle.settle(outcome, reason)
+        self.handles = {handle for handle in self.handles if not handle.closed}
         return settled
 
     def close_handle(self, handle: EdgeReceiveStream[T]) -> None:
         """Take note of a closed handle; the last one to close ends the reading side."""
-        for waiter in handle.waiters:
-            waiter.serve()
+        if not handle.has_hand:
+            self.handles.discard(handle)
         if not self.open_handles:
             self.end()
-        elif not handle.has_hand:
-            self.handles.discard(handle)
 
     def sender_has_ended(self) -> None:
         """Tell waiting readers that a sender will not send any more."""
-        self.wake_all()
+        while self.hungry:
+            self.wake()
         if self.on_idle is not None:
             self.on_idle()
 
@@ -99,18 +108,14 @@ class Inlet(Generic[T]):
         """Serve the first waiting reader."""
         self.hungry.popleft().serve()
 
-    def wake_all(self) -> None:
-        """Serve every waiting reader, so that each looks again."""
-        while self.hungry:
-            self.wake()
-
     def take(self) -> Edge[T] | None:
         """Return the next edge, in turn, that has a message, or None."""
         lanes = self.lanes
         for _ in lanes:
             self._turn = (self._turn + 1) % len(lanes)
             if lanes[self._turn].buffer:
-                return lanes[self._turn]
+                self.lane = lanes[self._turn]
+                return self.lane
         return None
 
 
@@ -124,6 +129,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._inlet = inlet
         self._pace = Pace()
         self._closed = False
+        self._final = False
         self.waiters: set[Waiter] = set()
         self.hand_edge: Edge[T] | None = None
         self.hand: Any = None
@@ -149,17 +155,22 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         Args:
             outcome: ``acknowledged``, ``dead_lettered`` or ``dropped``.
             reason: Why it was dropped.
+
+        Raises:
+            ValueError: There is no such outcome.
         """
         edge = self.hand_edge
         if edge is None:
             return
-        self.hand_edge = self.hand = None
         if outcome == "acknowledged":
             edge.acknowledged += 1
         elif outcome == "dead_lettered":
             edge.dead_lettered += 1
-        else:
+        elif outcome == "dropped":
             edge.drop(reason or "dropped")
+        else:
+            raise ValueError(f"a message is acknowledged, dead_lettered or dropped, not {outcome!r}")
+        self.hand_edge = self.hand = None
 
     async def receive(self) -> T:
         """Return the next message; acknowledges the one before. A cancelled receive loses nothing.
@@ -168,26 +179,52 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             ClosedResourceError: This handle is closed.
             EndOfStream: Every sender has ended and nothing is buffered.
         """
-        edge = self.hand_edge
-        if edge is not None:
-            edge.acknowledged += 1
-            self.hand_edge = None
+        # Written out here and in __anext__: one coroutine less is a sixth of the time of a message.
         pace = self._pace
-        if pace.left:
-            pace.left -= 1
-        else:
-            await pace.look()
-        if self._closed:
-            raise ClosedResourceError
-        edge = self._inlet.solo
-        if edge is None or not edge.buffer:
-            edge = self._inlet.take() or await self._wait()
-        item = edge.buffer.popleft()
+        edge = self._inlet.lane
+        if not pace.left or edge is None or not edge.buffer:
+            return await self._receive_slowly()
+        pace.left -= 1
+        done = self.hand_edge
+        if done is not None:
+            done.acknowledged += 1
         self.hand_edge = edge
-        self.hand = item
+        self.hand = item = edge.buffer.popleft()
         if edge.blocked:
             edge.wake_sender()
         return item
+
+    async def __anext__(self) -> T:
+        pace = self._pace
+        edge = self._inlet.lane
+        if not pace.left or edge is None or not edge.buffer:
+            try:
+                return await self._receive_slowly()
+            except EndOfStream:
+                raise StopAsyncIteration from None
+        pace.left -= 1
+        done = self.hand_edge
+        if done is not None:
+            done.acknowledged += 1
+        self.hand_edge = edge
+        self.hand = item = edge.buffer.popleft()
+        if edge.blocked:
+            edge.wake_sender()
+        return item
+
+    def __aiter__(self) -> EdgeReceiveStream[T]:
+        return self
+
+    async def _receive_slowly(self) -> T:
+        self._check_open()
+        self.settle()
+        if self._pace.left:
+            self._pace.left -= 1
+        else:
+            await self._pace.look()
+            self._check_open()
+        edge = self._inlet.take() or await self._wait()
+        return self._hand_over(edge)
 
     def receive_nowait(self) -> T:
         """Return the next message if there is one now; acknowledges the one before.
@@ -197,9 +234,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             EndOfStream: Every sender has ended and nothing is buffered.
             WouldBlock: There is no message now.
         """
+        self._check_open()
         self.settle()
-        if self._closed:
-            raise ClosedResourceError
         edge = self._inlet.take()
         if edge is None:
             if self._inlet.exhausted:
@@ -207,7 +243,12 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             raise WouldBlock
         return self._hand_over(edge)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError
+
     def _hand_over(self, edge: Edge[T]) -> T:
+        self.settle()  # another task may have received on this handle while this one waited
         item = edge.buffer.popleft()
         self.hand_edge = edge
         self.hand = item
@@ -215,46 +256,35 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return item
 
     async def _wait(self) -> Edge[T]:
+        """Wait for a message; what wakes this task is passed on if it has no use for it."""
         inlet = self._inlet
         beaten = False
-        while True:
-            if inlet.exhausted:
-                raise InputEndedError(f"{inlet.name}: every sender has ended")
+        while not inlet.exhausted:
             waiter = Waiter()
             inlet.hungry.appendleft(waiter) if beaten else inlet.hungry.append(waiter)
             self.waiters.add(waiter)
-            if inlet.on_idle is not None:
-                inlet.on_idle()
             edge = None
             try:
+                if inlet.on_idle is not None:
+                    inlet.on_idle()
                 await waiter.wait()
                 self._pace.waited()
-                if self._closed:
-                    raise ClosedResourceError
+                self._check_open()
                 edge = inlet.take()
             finally:
                 self.waiters.discard(waiter)
                 if not waiter.served:
                     inlet.hungry.remove(waiter)
-                elif edge is None and inlet.hungry and inlet.take() is not None:
+                elif edge is None and inlet.hungry and inlet.has_message:
                     inlet.wake()
             if edge is not None:
                 return edge
             beaten = True
-
-    def __aiter__(self) -> EdgeReceiveStream[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        try:
-            return await self.receive()
-        except EndOfStream:
-            raise StopAsyncIteration from None
+        raise InputEndedError(f"{inlet.name}: every sender has ended")
 
     def clone(self) -> EdgeReceiveStream[T]:
         """Return another handle on this port; each message goes to one of them."""
-        if self._closed:
-            raise ClosedResourceError
+        self._check_open()
         return self._inlet.open()
 
     def close(self) -> None:
@@ -262,10 +292,19 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
         While an exception unwinds, the end waits for what supervision decides about the component.
         """
-        if not self._closed:
-            self._closed = True
-            if sys.exc_info()[0] is None:
-                self._inlet.close_handle(self)
+        self.shut()
+        if not self._final and not unwinding():
+            self._final = True
+            self._inlet.close_handle(self)
+
+    def shut(self) -> None:
+        """Refuse further calls, and those that wait; the port's end is not touched."""
+        self._closed = True
+        self._pace.stop()
+        for waiter in self.waiters:
+            if not waiter.served:
+                self._inlet.hungry.remove(waiter)
+                waiter.serve()
 
     async def aclose(self) -> None:
         """Do what ``close`` does."""
@@ -277,7 +316,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return MemoryObjectStreamStatistics(
             sum(len(edge.buffer) for edge in lanes),
             sum(edge.options.buffer_size for edge in lanes),
-            sum(len(edge.outlet.handles) for edge in lanes),
+            sum(edge.outlet.open_handles for edge in lanes),
             self._inlet.open_handles,
             sum(len(edge.blocked) for edge in lanes),
             len(self._inlet.hungry),
@@ -292,10 +331,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self._closed = True
+        self.close()
 
     def __del__(self) -> None:
         """Do nothing: the edge owns its end, so a forgotten handle leaves nothing open."""

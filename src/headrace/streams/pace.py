@@ -11,11 +11,15 @@ from time import perf_counter
 from anyio.lowlevel import checkpoint
 
 QUANTUM = 0.0005
-_WIDEST = 64
+_NARROWEST, _WIDEST = 1, 64
 
 
 class Pace:
-    """How many calls a handle may still make before it looks at the clock."""
+    """How many calls a handle may still make before it looks at the clock.
+
+    ``left`` is what the fast paths compare with; after ``stop()`` it stays 0, so that a closed handle
+    costs an open one no comparison of its own.
+    """
 
     __slots__ = ("left", "since", "span")
 
@@ -28,18 +32,22 @@ class Pace:
         """Give way to other tasks if the quantum is over; may be cancelled only before anything is moved."""
         elapsed = perf_counter() - self.since
         if elapsed >= QUANTUM:
-            if elapsed > 2 * QUANTUM and self.span > 1:
-                self.span //= 2
+            if elapsed > 2 * QUANTUM:
+                self.span = min(self.span, max(_NARROWEST, int(self.span * QUANTUM / elapsed)))
             await checkpoint()
             self.since = perf_counter()
         elif self.span < _WIDEST:
             self.span *= 2
-        self.left = self.span
+        self.left = max(self.span - 1, 0)  # the call that looked is one of the span
 
     def waited(self) -> None:
         """Start a new quantum: the caller has just waited, so everybody else has had a turn."""
-        self.left = self.span
+        self.left = max(self.span - 1, 0)
         self.since = perf_counter()
+
+    def stop(self) -> None:
+        """Send every further call the long way round, where a closed handle is noticed."""
+        self.span = self.left = 0
 
 
 __all__ = ["QUANTUM", "Pace"]

@@ -1,0 +1,148 @@
+"""What a function says about itself as a component: its message, its settings, its ports.
+
+Read once, when it is decorated, so that what does not fit is an error there.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+
+from headrace.exceptions import ConfigError
+from headrace.model.message import Rejected
+from headrace.model.port import Port, PortTable
+from headrace.model.settings import can_convert
+
+from .annotations import hints_of_function
+
+_ITERATORS = (Generator, Iterator, Iterable, AsyncGenerator, AsyncIterator, AsyncIterable)
+_AWAITABLES = (Awaitable, Coroutine)
+
+
+def title(fn: Any) -> str:
+    """Return a function's name for people."""
+    return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def yields(fn: Callable[..., Any]) -> bool:
+    """Return whether calling ``fn`` gives a generator, synchronous or not."""
+    inner = underlying(fn)
+    return inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
+
+
+def underlying(fn: Any) -> Any:
+    """Return the plain function behind a partial, a bound method or a callable object."""
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif inspect.ismethod(fn):
+            fn = fn.__func__
+        elif inspect.isroutine(fn) or isinstance(fn, type):
+            return fn
+        else:
+            fn = type(fn).__call__
+
+
+def parameters(fn: Callable[..., Any]) -> tuple[str | None, type[msgspec.Struct]]:
+    """Return the name of the message parameter (None for a source) and the type of the settings.
+
+    Raises:
+        ConfigError: The parameters are not at most one message and settings after a ``*``.
+    """
+    message: str | None = None
+    fields: list[tuple[str, Any, Any]] = []
+    hints = hints_of_function(underlying(fn))
+    for parameter in _signature(fn).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            fields.append(_field(parameter, hints.get(parameter.name, Any)))
+        elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ConfigError(f"{title(fn)} takes *args or **kwargs", hint="name its settings after a *")
+        elif message is None:
+            message = parameter.name
+        elif parameter.default is parameter.empty:
+            hint = "give the bound method to component()" if message == "self" else "write settings after a *"
+            raise ConfigError(f"{title(fn)} takes two messages", hint=hint)
+    settings = msgspec.defstruct("Settings", fields, forbid_unknown_fields=True, kw_only=True)
+    return message, settings
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+    if isinstance(fn, type):
+        raise ConfigError(
+            f"{title(fn)} is a class", hint="add a component class as it is, without @component"
+        )
+    if not callable(fn):
+        raise ConfigError(f"{fn!r} is no function", hint="decorate a def, or give component() a callable")
+    try:
+        return inspect.signature(fn)
+    except ValueError:
+        raise ConfigError(f"{title(fn)} shows no signature", hint="wrap it in a function or lambda") from None
+
+
+def _field(parameter: inspect.Parameter, kind: Any) -> tuple[str, Any, Any]:
+    """Return a field for msgspec; a type it cannot check is taken as it comes."""
+    checked = kind if can_convert(kind) else Any
+    if parameter.default is parameter.empty:
+        return parameter.name, checked, msgspec.NODEFAULT
+    return parameter.name, checked, msgspec.field(default_factory=lambda: parameter.default)
+
+
+def ports(fn: Callable[..., Any], message: str | None) -> PortTable:
+    """Return the ports of a function: ``in``, ``out`` where anything is returned, and ``rejected``."""
+    hints = {name: _bare(kind) for name, kind in hints_of_function(underlying(fn)).items()}
+    inputs = {} if message is None else {"in": Port("in", hints.get(message, Any))}
+    outputs: dict[str, Port] = {}
+    kept = _without_none_and_rejected(_produced(fn, hints.get("return", Any)))
+    if kept is not type(None):
+        outputs["out"] = Port("out", kept)
+    outputs["rejected"] = Port("rejected", Rejected, optional=True)
+    code = getattr(inspect.unwrap(underlying(fn)), "__code__", None)
+    where = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+    return PortTable(inputs, outputs, where=where)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _produced(fn: Callable[..., Any], returned: Any) -> Any:
+    """Return the type of what comes out, one at a time."""
+    if yields(fn) and get_origin(returned) in _ITERATORS:
+        return get_args(returned)[0]
+    if yields(fn) and returned in _ITERATORS:
+        return Any
+    if get_origin(returned) in _AWAITABLES:
+        return get_args(returned)[-1]
+    return returned
+
+
+def _without_none_and_rejected(produced: Any) -> Any:
+    """Return the type that travels through ``out``; ``NoneType`` where nothing does."""
+    if produced is None:
+        return type(None)
+    if get_origin(produced) not in (Union, types.UnionType):
+        return type(None) if _is_rejected(produced) else produced
+    members = [m for m in get_args(produced) if m is not type(None) and not _is_rejected(m)]
+    return Union[tuple(members)] if members else type(None)  # noqa: UP007
+
+
+def _is_rejected(kind: Any) -> bool:
+    return (get_origin(kind) or kind) is Rejected
+
+
+__all__ = ["parameters", "ports", "title", "underlying", "yields"]

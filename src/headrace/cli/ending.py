@@ -1,0 +1,181 @@
+"""What a run says when it is over, as plain lines: the books, what was lost where, who overran, what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from headrace.exceptions import HeadraceError
+from headrace.model.ledger import EdgeLedger, SystemLedger
+from headrace.model.report import DeadLetter, Failure, ShutdownReport, describe
+from headrace.runtime.driven import leaves
+
+from .own_code import location, one_line, own_frames, short
+
+_LONGEST_TABLE = 40
+_HEAD = ("edge", "accepted", "acknowledged", "dropped", "dead", "left")
+_WHAT = {"setup": "failed in set-up", "process": "crashed", "cleanup": "failed in clean-up"}
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def failure_lines(component: str, phase: str, error: BaseException) -> list[str]:
+    """Return one line for each error: ``parse crashed: KeyError 'id' at parse.py:31``."""
+    what = f"{component} {_WHAT.get(phase, 'failed')}"
+    return [f"{what}: {_described(leaf, error).removeprefix(f'{component}: ')}" for leaf in leaves(error)]
+
+
+def failure_card(component: str, phase: str, error: BaseException, *, debug: bool) -> list[str]:
+    """Return the lines of the card that is shown when a component fails.
+
+    Args:
+        component: Its name.
+        phase: ``setup``, ``process`` or ``cleanup``.
+        error: What it raised; each error of a group gets its own part.
+        debug: Whether to show all frames, instead of the user's own.
+    """
+    lines: list[str] = []
+    for leaf, line in zip(leaves(error), failure_lines(component, phase, error), strict=True):
+        lines.append(f"x {line}")
+        lines += [f"    {line}" for line in (_full(leaf) if debug else _own(leaf) or _own(error))]
+    return lines
+
+
+def _described(error: BaseException, around: BaseException | None = None) -> str:
+    place = location(error) or (location(around) if around is not None else "")
+    text = one_line([str(error) if isinstance(error, HeadraceError) else describe(error)])
+    return f"{text} at {place}" if place else text
+
+
+def _own(error: BaseException) -> list[str]:
+    return [
+        f"{short(frame.filename)}:{frame.lineno} in {frame.name}: {frame.line}" for frame in own_frames(error)
+    ]
+
+
+def _full(error: BaseException) -> list[str]:
+    import traceback
+
+    return "".join(traceback.format_exception(error)).splitlines()
+
+
+# --- the books ------------------------------------------------------------------------------------
+
+
+def ledger_lines(ledger: SystemLedger) -> list[str]:
+    """Return the table of the edges; in a long one, only edges where not all was acknowledged get a line."""
+    edges: Sequence[EdgeLedger] = ledger.edges
+    if not any(edge.accepted for edge in edges):
+        return []
+    more = 0
+    if len(edges) > _LONGEST_TABLE:
+        edges = [edge for edge in edges if edge.accepted != edge.acknowledged]
+        more = len(ledger.edges) - len(edges)
+    lines = _table([_HEAD, *(_row(edge) for edge in edges)])
+    if more:
+        accepted = sum(edge.accepted for edge in ledger.edges if edge.accepted == edge.acknowledged)
+        lines.append(f"and {more:,} edges on which all {accepted:,} accepted were acknowledged")
+    return lines
+
+
+def _row(edge: EdgeLedger) -> tuple[str, ...]:
+    numbers = (
+        edge.accepted,
+        edge.acknowledged,
+        sum(edge.dropped.values()),
+        edge.dead_lettered,
+        edge.remaining,
+    )
+    return (edge.edge, *(f"{number:,}" for number in numbers))
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(row[c].rjust(widths[c]) for c in range(1, len(row)))])
+        for row in rows
+    ]
+
+
+def lost_lines(ledger: SystemLedger) -> list[str]:
+    """Return by name what was lost where, what was discarded, and where the books do not close."""
+    lines: list[str] = []
+    for edge in ledger.leftovers():
+        counts = [f"{number:,} dropped ({reason})" for reason, number in edge.dropped.items() if number]
+        if edge.remaining:
+            counts.append(f"{edge.remaining:,} left")
+        lines.append(f"lost on {edge.edge}: {', '.join(counts)}")
+    for port, number in ledger.discarded.items():
+        lines.append(f"discarded: {number:,} from {port}, which is not connected")
+    wrong = [edge for edge in ledger.edges if not edge.closes]
+    return lines + [f"does not close: {edge.edge} by {edge.imbalance:+,}" for edge in wrong]
+
+
+def dead_lines(letters: Sequence[DeadLetter]) -> list[str]:
+    """Return how many messages died in which component of what."""
+    if not letters:
+        return []
+    kinds = Counter((letter.component, _described(letter.error)) for letter in letters)
+    lines = [f"dead letters: {len(letters):,}"]
+    return lines + [f"  {number:,} in {name}: {error}" for (name, error), number in kinds.most_common(10)]
+
+
+def throughput_lines(taken_in: int, seconds: float) -> list[str]:
+    """Return ``108,000 messages/s``, or nothing where nothing was taken in."""
+    if not taken_in or seconds <= 0:
+        return []
+    rate = taken_in / seconds
+    return [f"{rate:,.0f} messages/s" if rate >= 10 else f"{rate:.2g} messages/s"]
+
+
+# --- all of it ------------------------------------------------------------------------------------
+
+
+def report_lines(report: ShutdownReport, *, quiet: bool = False) -> list[str]:
+    """Return all that is printed when a run is over; the last line is always the summary.
+
+    Args:
+        report: How the run ended.
+        quiet: Whether to print the summary alone.
+    """
+    if quiet:
+        return [report.summary()]
+    return [
+        *ledger_lines(report.ledger),
+        *lost_lines(report.ledger),
+        *(f"overran: {overrun}" for overrun in report.overruns),
+        *dead_lines(report.dead_letters),
+        *(f"failed: {line}" for failure in report.failures for line in _lines_of(failure)),
+        *throughput_lines(report.ledger.totals.taken_in, report.seconds),
+        report.summary(),
+    ]
+
+
+def unfinished_lines(ledger: SystemLedger, seconds: float, *, quiet: bool = False) -> list[str]:
+    """Return what is printed for a run that never ended and is cut short."""
+    summary = f"{ledger.totals} in {seconds:.1f} s"
+    if quiet:
+        return [summary]
+    return [
+        *ledger_lines(ledger),
+        *lost_lines(ledger),
+        *throughput_lines(ledger.totals.taken_in, seconds),
+        summary,
+    ]
+
+
+def _lines_of(failure: Failure) -> list[str]:
+    return failure_lines(failure.component, failure.phase, failure.error)
+
+
+__all__ = [
+    "dead_lines",
+    "failure_card",
+    "failure_lines",
+    "ledger_lines",
+    "lost_lines",
+    "report_lines",
+    "throughput_lines",
+    "unfinished_lines",
+]

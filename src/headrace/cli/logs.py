@@ -1,0 +1,119 @@
+"""Where logs go during ``headrace run``: to stderr, as lines for people or as JSON, one object a line.
+
+The process belongs to the command line here, so it configures the standard library's root logger: what
+headrace, components and their libraries log comes out the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Literal, Protocol
+
+import structlog
+
+LogFormat = Literal["console", "json"]
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+TOLD_OTHERWISE = frozenset(
+    {
+        "running",
+        "stopping",
+        "ended",
+        "draining; the same signal again stops at once",
+        "stopping at once",
+        "component crashed",
+        "setup failed",
+        "cleanup failed",
+        "set-up failed",
+        "clean-up failed",
+        "set-up overran",
+        "output is not connected; its messages are discarded",
+    }
+)
+"""What the harness logs and the command line shows in its own way; JSON logs hold all of it."""
+
+
+class SupportsWrite(Protocol):
+    """What logs are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Write a text."""
+
+
+_SHARED: tuple[Any, ...] = (
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+)
+
+
+def configure_logs(form: LogFormat, level: str, stream: SupportsWrite, *, colours: bool) -> logging.Handler:
+    """Send all logs of the process to a stream.
+
+    Args:
+        form: ``console`` or ``json``.
+        level: The least level that is shown, one of ``LEVELS``.
+        stream: Where to.
+        colours: Whether the stream shows colours.
+
+    Returns:
+        The handler, already installed on the root logger.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(form, colours=colours))
+    if form == "console":
+        handler.addFilter(_is_news)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    if form == "json":
+        threading.excepthook = _log_uncaught_in_thread
+    return handler
+
+
+def _formatter(form: LogFormat, *, colours: bool) -> logging.Formatter:
+    shared = [
+        *_SHARED,
+        structlog.processors.TimeStamper(fmt="iso" if form == "json" else "%H:%M:%S", utc=form == "json"),
+    ]
+    if form == "json":
+        last: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("event"),
+            structlog.processors.JSONRenderer(default=repr),
+        ]
+        shared.append(structlog.stdlib.add_logger_name)
+    else:
+        shared.append(_without_system)
+        plain = structlog.dev.plain_traceback
+        last = [
+            structlog.dev.ConsoleRenderer(
+                colors=colours, pad_event_to=0, pad_level=False, exception_formatter=plain
+            )
+        ]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
+def _without_system(_logger: Any, _name: str, event: Any) -> Any:
+    """Leave out what is the same in every line."""
+    event.pop("system", None)
+    return event
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.name == "headrace" and record.msg in TOLD_OTHERWISE)
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    error = args.exc_value or args.exc_type()
+    logging.getLogger("headrace.cli").error(
+        "thread failed", exc_info=(args.exc_type, error, args.exc_traceback)
+    )
+
+
+__all__ = ["LEVELS", "LogFormat", "configure_logs"]

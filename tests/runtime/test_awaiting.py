@@ -1,0 +1,76 @@
+"""Where a coroutine waits: the innermost line of the user's own code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+
+from headrace.runtime.awaiting import awaiting
+
+
+async def suspended(coroutine: Any) -> str:
+    """Start a coroutine, ask where it waits, and end it."""
+    async with anyio.create_task_group() as group:
+
+        async def drive() -> None:
+            await coroutine
+
+        group.start_soon(drive)
+        await anyio.wait_all_tasks_blocked()
+        found = awaiting(coroutine)
+        group.cancel_scope.cancel()
+    return found
+
+
+async def test_the_innermost_own_line_is_named_not_the_librarys() -> None:
+    async def inner() -> None:
+        await anyio.Event().wait()
+
+    async def outer() -> None:
+        await inner()
+
+    line = inner.__code__.co_firstlineno + 1
+    assert await suspended(outer()) == f"inner() at test_awaiting.py:{line}"
+
+
+async def test_a_line_in_an_async_generator_is_found() -> None:
+    async def ticks() -> AsyncIterator[int]:
+        await anyio.sleep_forever()
+        yield 1
+
+    async def outer() -> None:
+        async for _ in ticks():
+            pass
+
+    line = ticks.__code__.co_firstlineno + 1
+    assert await suspended(outer()) == f"ticks() at test_awaiting.py:{line}"
+
+
+async def test_the_librarys_line_is_better_than_none() -> None:
+    assert (await suspended(anyio.sleep_forever())).startswith("sleep")
+
+
+async def test_what_is_not_suspended_says_so() -> None:
+    async def done() -> None:
+        """Return."""
+
+    coroutine = done()
+    await coroutine
+    assert awaiting(coroutine) == "nothing: it is not suspended"
+    assert awaiting(None) == "nothing: it is not suspended"
+
+
+async def test_an_awaitable_object_is_looked_through() -> None:
+    async def inner() -> None:
+        await anyio.sleep_forever()
+
+    class Wrapped:
+        def __await__(self) -> Any:
+            return inner().__await__()
+
+    async def outer() -> None:
+        await Wrapped()
+
+    assert (await suspended(outer())).startswith("inner() at test_awaiting.py:")

@@ -1,0 +1,315 @@
+"""Random programs over random graphs, and what must be true after every step of every one of them.
+
+Sends, receives, cancellations, clones, closes (deliberate and while an exception unwinds), settlements and
+ended ports, over broadcast, balance and keys, every policy and capacities from 1 to 16.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import anyio
+import pytest
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, WouldBlock
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.streams.edges import assert_books_close, link
+
+from headrace.model.options import EdgeOptions, OutputOptions, WhenFull
+from headrace.streams.edge import AnyEdge
+from headrace.streams.inlet import AnyInlet, EdgeReceiveStream, Inlet
+from headrace.streams.outlet import AnyOutlet, EdgeSendStream, Outlet
+
+BACKENDS: list[Any] = [
+    pytest.param(("asyncio", {}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("trio", {}), id="trio"),
+]
+ENDS = (EndOfStream, BrokenResourceError, ClosedResourceError, WouldBlock)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A message: who sent it, and its number among what that task sent."""
+
+    task: int
+    number: int
+
+    def __deepcopy__(self, memo: object) -> Item:
+        return self
+
+
+@dataclass
+class Job:
+    """A task of the program."""
+
+    handle: Any
+    scope: CancelScope = field(default_factory=CancelScope)
+    pending: Item | None = None
+    done: bool = False
+    sends: bool = False
+
+
+class Machine:
+    """A graph, the tasks that work on it, and what is known about every message."""
+
+    def __init__(self, graph: Any, group: TaskGroup) -> None:
+        outputs, inputs, lanes = graph
+        self.outlets: list[AnyOutlet] = [
+            Outlet(f"a{n}.out", OutputOptions(mode, (lambda item: item.task) if mode == "by_key" else None))
+            for n, mode in enumerate(outputs)
+        ]
+        self.inlets: list[AnyInlet] = [Inlet(f"b{n}.in") for n in range(inputs)]
+        self.edges: list[AnyEdge] = [
+            link(self.outlets[o % len(outputs)], self.inlets[i % inputs], EdgeOptions(size, policy, copy))
+            for (o, i), (size, policy, copy) in lanes.items()
+            if o < len(outputs) and i < inputs
+        ]
+        self.senders = [outlet.open() for outlet in self.outlets]
+        self.receivers = [inlet.open() for inlet in self.inlets]
+        self.group = group
+        self.jobs: list[Job] = []
+        self.completed: set[Item] = set()
+        self.refused: set[Item] = set()
+        self.sent: dict[AnyOutlet, int] = defaultdict(int)
+        self.seen: dict[tuple[AnyEdge, int], int] = defaultdict(lambda: -1)
+
+    # --- what a program can do ---------------------------------------------------------------------
+
+    async def step(self, name: str, one: int, two: int) -> None:
+        act: Callable[[int, int], Awaitable[None] | None] = getattr(self, f"do_{name}")
+        result = act(one, two)
+        if result is not None:
+            await result
+        self.check()
+
+    def do_send(self, one: int, two: int) -> None:
+        self._start(self._send, self.senders[one % len(self.senders)], two + 1)
+
+    def do_receive(self, one: int, two: int) -> None:
+        self._start(self._receive, self.receivers[one % len(self.receivers)], two + 1)
+
+    def do_send_nowait(self, one: int, two: int) -> None:
+        item = Item(10_000 + len(self.completed) + len(self.refused), 0)
+        handle = self.senders[one % len(self.senders)]
+        try:
+            handle.send_nowait(item)
+        except ENDS:
+            self.refused.add(item)
+        else:
+            self._has_sent(handle, item)
+
+    def do_receive_nowait(self, one: int, two: int) -> None:
+        handle = self.receivers[one % len(self.receivers)]
+        with suppress(*ENDS):
+            self._note(handle, handle.receive_nowait())
+
+    def do_cancel(self, one: int, two: int) -> None:
+        alive = [job for job in self.jobs if not job.done]
+        if alive:
+            alive[(one * 8 + two) % len(alive)].scope.cancel()
+
+    def do_clone_sender(self, one: int, two: int) -> None:
+        with suppress(ClosedResourceError):
+            self.senders.append(self.senders[one % len(self.senders)].clone())
+
+    def do_clone_receiver(self, one: int, two: int) -> None:
+        with suppress(ClosedResourceError):
+            self.receivers.append(self.receivers[one % len(self.receivers)].clone())
+
+    def do_close_sender(self, one: int, two: int) -> None:
+        self._close(self.senders[one % len(self.senders)], unwinding=two == 0)
+
+    def do_close_receiver(self, one: int, two: int) -> None:
+        self._close(self.receivers[one % len(self.receivers)], unwinding=two == 0)
+
+    def do_settle(self, one: int, two: int) -> None:
+        outcomes: Any = ("acknowledged", "dead_lettered", "dropped")
+        self.receivers[one % len(self.receivers)].settle(outcomes[two % 3], "why")
+
+    def do_end_inlet(self, one: int, two: int) -> None:
+        if two == 0:
+            self.inlets[one % len(self.inlets)].end()
+
+    def do_end_outlet(self, one: int, two: int) -> None:
+        if two == 0:
+            self.outlets[one % len(self.outlets)].end()
+
+    async def do_turn(self, one: int, two: int) -> None:
+        await checkpoint()
+
+    async def do_rest(self, one: int, two: int) -> None:
+        for _ in range(60):
+            await checkpoint()
+        await anyio.wait_all_tasks_blocked()
+        self.check_at_rest()
+
+    # --- its tasks -----------------------------------------------------------------------------------
+
+    def _start(self, work: Callable[[Job, int, int], Awaitable[None]], handle: Any, count: int) -> None:
+        job = Job(handle, sends=work == self._send)
+        number = len(self.jobs)
+        self.jobs.append(job)
+
+        async def run() -> None:
+            try:
+                with job.scope, suppress(*ENDS):
+                    await work(job, number, count)
+            finally:
+                job.done = True
+
+        self.group.start_soon(run)
+
+    async def _send(self, job: Job, task: int, count: int) -> None:
+        for number in range(count):
+            job.pending = item = Item(task, number)
+            self.refused.add(item)
+            await job.handle.send(item)
+            self.refused.discard(item)
+            self._has_sent(job.handle, item)
+            job.pending = None
+
+    def _has_sent(self, handle: Any, item: Item) -> None:
+        self.completed.add(item)
+        self.sent[handle._outlet] += 1
+
+    async def _receive(self, job: Job, task: int, count: int) -> None:
+        for _ in range(count):
+            self._note(job.handle, await job.handle.receive())
+
+    def _note(self, handle: EdgeReceiveStream[Any], item: Item) -> None:
+        edge = handle.hand_edge
+        assert edge is not None
+        assert handle.hand is item
+        assert item not in self.refused, "a send that did not return has reached a reader"
+        key = (edge, item.task)
+        assert item.number > self.seen[key], "out of order, or twice"
+        self.seen[key] = item.number
+
+    def _close(self, handle: Any, *, unwinding: bool) -> None:
+        if not unwinding:
+            handle.close()
+            return
+        with suppress(ValueError), handle:
+            raise ValueError
+
+    # --- what must be true ---------------------------------------------------------------------------
+
+    def check(self) -> None:
+        assert_books_close(*self.edges)
+        for edge in self.edges:
+            assert set(edge.dropped) <= {"reader_ended", "why", edge.options.when_full} - {"block"}
+            for item in edge.buffer:
+                assert item in self.completed, "a send that did not return has reached an edge"
+        for outlet in self.outlets:
+            own = [edge for edge in self.edges if edge.outlet is outlet]
+            for edge in own:
+                if outlet.options.fan_out == "broadcast" and not edge.ended:
+                    assert edge.accepted == self.sent[outlet]
+                assert edge.accepted <= self.sent[outlet]
+            if own and not all(edge.ended for edge in own):
+                assert outlet.accepted == self.sent[outlet]
+
+    def check_at_rest(self) -> None:
+        """Nobody waits who need not, and everybody who waits is alive."""
+        waiting = [job for job in self.jobs if not job.done]
+        assert len({w for edge in self.edges for w in edge.blocked}) == sum(job.sends for job in waiting)
+        assert sum(len(inlet.hungry) for inlet in self.inlets) == sum(not job.sends for job in waiting)
+        for job in waiting:
+            assert not job.handle.closed
+            if job.sends:
+                self._check_must_wait_to_send(job)
+            else:
+                inlet = job.handle._inlet
+                assert not inlet.has_message, "a reader sleeps beside a message"
+                assert not inlet.exhausted, "a reader waits for senders that have all ended"
+
+    def _check_must_wait_to_send(self, job: Job) -> None:
+        assert job.pending is not None
+        outlet = job.handle._outlet
+        alive = [edge for edge in outlet.lanes if not edge.ended]
+        assert alive, "a sender waits for readers that have all ended"
+        if outlet.options.fan_out == "balance":
+            assert all(edge.holds_back for edge in alive)
+        else:
+            assert any(edge.holds_back for edge in alive), "a sender sleeps beside room"
+
+    async def finish(self) -> None:
+        """End everything and count: each accepted message became exactly one thing."""
+        await self.do_rest(0, 0)
+        for outlet in self.outlets:
+            outlet.end()
+        await self.do_rest(0, 0)
+        for number, inlet in enumerate(self.inlets):
+            reader = next((r for r in self.receivers if r._inlet is inlet and not r.closed), None)
+            if reader is not None:
+                with suppress(EndOfStream):
+                    while True:
+                        self._note(reader, await reader.receive())
+            inlet.settle_all("acknowledged" if number % 2 else "dead_lettered")
+            inlet.end()
+        await self.do_rest(0, 0)
+        self.check()
+        assert all(job.done for job in self.jobs)
+        for edge in self.edges:
+            assert edge.ledger().remaining == 0
+            assert not edge.blocked
+            assert not edge.inlet.hungry
+        for handle in (*self.senders, *self.receivers):
+            assert not handle.waiters
+
+
+async def run_program(graph: Any, program: list[tuple[str, int, int]]) -> None:
+    async with anyio.create_task_group() as group:
+        machine = Machine(graph, group)
+        for step in program:
+            await machine.step(*step)
+        await machine.finish()
+
+
+lane_options = st.tuples(
+    st.integers(1, 16) | st.integers(1, 2),
+    st.sampled_from(["block"] * 3 + list(get_args(WhenFull))),
+    st.booleans() | st.just(False),
+)
+lanes = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 2)), lane_options, min_size=1, max_size=6)
+graphs = st.tuples(
+    st.lists(st.sampled_from(["broadcast", "broadcast", "balance", "by_key"]), min_size=1, max_size=2),
+    st.integers(1, 3),
+    lanes,
+)
+common = ["send", "send", "receive", "receive", "send_nowait", "receive_nowait", "cancel", "turn", "rest"]
+rare = [
+    "clone_sender",
+    "clone_receiver",
+    "close_sender",
+    "close_receiver",
+    "settle",
+    "end_inlet",
+    "end_outlet",
+]
+small = st.integers(0, 7)
+programs = st.lists(st.tuples(st.sampled_from(common * 2 + rare), small, small), min_size=5, max_size=80)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(graph=graphs, program=programs)
+def test_whatever_happens_the_books_close_and_nobody_is_forgotten(
+    backend: tuple[str, dict[str, Any]], graph: Any, program: list[tuple[str, int, int]]
+) -> None:
+    name, options = backend
+    anyio.run(run_program, graph, program, backend=name, backend_options=options)
+
+
+def test_the_handles_are_typed_as_what_they_are() -> None:
+    outlet: AnyOutlet = Outlet("a.out")
+    inlet: AnyInlet = Inlet("b.in")
+    assert isinstance(outlet.open(), EdgeSendStream)
+    assert isinstance(inlet.open(), EdgeReceiveStream)
