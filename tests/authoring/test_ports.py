@@ -126,8 +126,9 @@ def test_directions_that_only_a_type_checker_imports_are_known_all_the_same() ->
 
 
 def test_annotations_that_are_no_text_are_taken_as_they_are() -> None:
-    odd = type("Odd", (HarnessComponent,), {"__annotations__": {"in_": In[int], "odd": 5}})
-    assert list(ports_of(odd).inputs or ()) == ["in"]
+    annotations = {"in_": In[int], "odd": 5, "more": In["Nowhere"], "zero": "1 / 0"}
+    odd = type("Odd", (HarnessComponent,), {"__annotations__": annotations})
+    assert list(ports_of(odd).inputs or ()) == ["in", "more"]
 
 
 def test_a_component_may_bring_its_own_table() -> None:

@@ -97,7 +97,7 @@ def _after(places: set[tuple[int, int]], i: int, j: int) -> bool:
 
 
 class Player:
-    """Plays blocks in a folder, as a reader would: with ``.venv`` on the path and nothing else set.
+    """Plays blocks in a folder, as a reader would: with ``.venv`` on the path and nothing of ours set.
 
     Args:
         folder: Where files go and commands run.
@@ -106,7 +106,7 @@ class Player:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.code = 0
-        unwanted = ("PYTHONPATH", "PYTEST_", "NO_COLOR", "FORCE_COLOR")
+        unwanted = ("PYTHON", "PYTEST_", "COVERAGE_", "COV_", "NO_COLOR", "FORCE_COLOR", "DATA", "OUT")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
         self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment |= {"COLUMNS": "100", "PYTHONUNBUFFERED": "1"}

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
 DEMO, TEST = "python3 bootstrap.py demo", "python3 bootstrap.py test"
-INSTALL = "pip install headrace     # from a checkout: pip install ."
+INSTALL = "`pip install headrace` (from a checkout: `pip install .`)"
 
 
 @pytest.fixture
@@ -48,11 +48,13 @@ def test_every_command_of_the_readme_is_known_to_these_tests(blocks: Any) -> Non
     played = [command for block in found if block.language == "console" for command, _ in block.exchanges()]
     assert played == ["python app.py", "headrace run app:system", DEMO]
     named = [line for block in found if block.language == "sh" for line in block.text.splitlines()]
-    assert named == [INSTALL, TEST]
+    assert named == [TEST]
+    assert README.read_text(encoding="utf-8").count("pip install") == INSTALL.count("pip install")
     assert {block.language for block in found} == {"sh", "python", "console"}
 
 
 def test_pip_has_installed_this_checkout_under_the_name_in_the_readme() -> None:
+    assert INSTALL in README.read_text(encoding="utf-8")
     installed = distribution("headrace")
     assert (installed.read_text("INSTALLER") or "").strip() == "pip"
     origin = json.loads(installed.read_text("direct_url.json") or "{}")

@@ -459,3 +459,19 @@ async def test_messages_settled_by_hand_do_not_keep_a_cycle_from_ending(parts: S
     with fail_after(1):
         report = await together(parts, bodies, "seed.out -> a.in", "a.back -> a.loop").run()
     assert report.clean
+
+
+async def test_a_member_that_closes_its_outside_input_early_lets_its_cycle_end(
+    parts: SimpleNamespace,
+) -> None:
+    async def picky(self: Any) -> None:
+        async with self.receive_streams["in"] as stream:
+            await self.send_streams["back"].send(await stream.receive())
+        async for _ in self.receive_streams["loop"]:
+            pass
+
+    bodies = {"seed": parts.Numbers(count=3), "a": picky}
+    with fail_after(2):
+        report = await together(parts, bodies, "seed.out -> a.in", "a.back -> a.loop").run()
+    assert report.outcome == "finished"
+    assert dict(report.ledger.dropped) == {"reader_ended": 2}

@@ -12,7 +12,14 @@ from anyio import CancelScope, create_task_group, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
 from headrace.exceptions import ComponentError
-from headrace.runtime.driven import ROPE, Driven, MadeToEnd, leaves, without_cancellation, without_groups_of_one
+from headrace.runtime.driven import (
+    ROPE,
+    Driven,
+    MadeToEnd,
+    leaves,
+    without_cancellation,
+    without_groups_of_one,
+)
 
 
 async def drive(driven: Driven, *, insist: bool = True) -> CancelScope:
@@ -296,5 +303,3 @@ def test_a_group_of_one_is_its_error() -> None:
     nested = ExceptionGroup("outer", [ExceptionGroup("inner", [error])])
     assert without_groups_of_one(nested) is error
     assert leaves(ExceptionGroup("outer", [ExceptionGroup("inner", [error]), OSError()]))[0] is error
-
-

@@ -100,7 +100,9 @@ def test_handles_name_ports(system: System) -> None:
 
 def test_a_component_with_one_port_of_a_kind_needs_no_port_name(system: System) -> None:
     assert system.connect("two.yes", "two.left").key == "two.yes -> two.left"
-    with pytest.raises(InvalidEndpointError, match=r"several output ports; write one of 'two\.yes', 'two\.no'"):
+    with pytest.raises(
+        InvalidEndpointError, match=r"several output ports; write one of 'two\.yes', 'two\.no'"
+    ):
         system.connect("two", "two.left")
 
 

@@ -429,7 +429,10 @@ async def test_everything_is_cleaned_up_whatever_happens(how: str) -> None:
                 await harness.stop()
     assert not any(resource.open for resource in resources)
     assert harness.running is False
-    assert all(not stream.receive_streams["in"].statistics().open_receive_streams for stream in resources)
+    for resource in resources:
+        never_set_up = resource.status.state == "created"  # its neighbour failed before it was its turn
+        open_ends = resource.receive_streams["in"].statistics().open_receive_streams
+        assert open_ends == (1 if never_set_up else 0)
 
 
 async def test_a_failing_clean_up_does_not_keep_the_others_from_theirs() -> None:

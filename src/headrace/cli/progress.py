@@ -18,8 +18,8 @@ from .ending import failure_card
 from .guard import is_stopping
 from .screen import Screen
 
-_TICK = 0.1
-_WINDOW = 10  # ticks over which throughput is measured
+_TICK = 0.2
+_WINDOW = 5  # ticks over which throughput is measured
 _NAMES = 8
 _QUIET = (ComponentState.STOPPING,)  # said a moment before ``stopped``, so it is not news
 _PHASES: dict[ComponentState, Phase] = {

@@ -80,7 +80,7 @@ def _refusal(position: Position, code: str, message: str, hint: str) -> Blueprin
 
 def _load_python(target: str, name: str, attribute: str) -> Loaded:
     module = _import(target, name)
-    file = short(module.__file__) if module.__file__ else target
+    file = short(module.__file__) if getattr(module, "__file__", None) else target
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -161,7 +161,7 @@ def _checked(target: str, harness: SystemExecutionHarness, at: Position, lines: 
 
 def _lines(module: ModuleType) -> list[str]:
     try:
-        return Path(module.__file__ or "").read_text(encoding="utf-8").splitlines()
+        return Path(getattr(module, "__file__", None) or "").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
 

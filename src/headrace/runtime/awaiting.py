@@ -19,17 +19,19 @@ def awaiting(coroutine: Any) -> str:
     Args:
         coroutine: A coroutine that some task is driving.
     """
-    theirs = deepest = ""
+    theirs = ours = first = ""
     current = coroutine
     while current is not None:
-        frame, following = _look_into(current)
+        frame, current = _look_into(current)
         if frame is not None:
             code: CodeType = frame.f_code
-            deepest = f"{code.co_name}() at {Path(code.co_filename).name}:{frame.f_lineno}"
-            if _is_theirs(code.co_filename):
-                theirs = deepest
-        current = following
-    return theirs or deepest or "nothing: it is not suspended"
+            line = f"{code.co_name}() at {Path(code.co_filename).name}:{frame.f_lineno}"
+            first = first or line
+            if code.co_filename.startswith(_OURS):
+                ours = line
+            elif not code.co_filename.startswith((*_LIBRARIES, "<")):
+                theirs = line
+    return theirs or ours or first or "nothing: it is not suspended"
 
 
 def _look_into(awaitable: Any) -> tuple[Any, Any]:
@@ -46,10 +48,6 @@ def _look_into(awaitable: Any) -> tuple[Any, Any]:
         inner = [held for held in get_referents(awaitable) if isinstance(held, _SUSPENDABLE)]
         return None, inner[0] if inner else None
     return None, None
-
-
-def _is_theirs(filename: str) -> bool:
-    return not filename.startswith((_OURS, *_LIBRARIES, "<"))
 
 
 __all__ = ["awaiting"]

@@ -52,8 +52,8 @@ class CycleUnit:
         """Wait until the cycle has come to rest, and end its inner edges."""
         pause = _LOOK_AGAIN
         while not self._at_rest():
-            # What settles a message by hand, or ends a task we do not know, does not stir: look again anyway.
-            with anyio.move_on_after(pause if self._is_cut_off() else None) as waiting:
+            # What settles or drops a message, or ends a task we do not know, does not stir: look again anyway.
+            with anyio.move_on_after(pause) as waiting:
                 await self._stirred.wait()
             pause = min(1.7 * pause, 1) if waiting.cancelled_caught else _LOOK_AGAIN
             self._stirred = anyio.Event()

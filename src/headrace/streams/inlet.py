@@ -280,6 +280,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             if edge is not None:
                 return edge
             beaten = True
+        if inlet.on_idle is not None:
+            inlet.on_idle()
         raise InputEndedError(f"{inlet.name}: every sender has ended")
 
     def clone(self) -> EdgeReceiveStream[T]:

@@ -1,0 +1,106 @@
+"""From what users name to a component: classes, functions of all kinds, finished objects, and clear refusals."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from headrace.authoring.component import Component
+from headrace.authoring.factory import build_component
+from headrace.authoring.function_component import FunctionComponent, component
+from headrace.authoring.harness_component import HarnessComponent
+from headrace.exceptions import ConfigError, NotAComponentError
+from headrace.model.options import Attempts
+
+
+class Half:
+    async def setup(self, context: object = None) -> None: ...
+
+    async def process(self) -> None: ...
+
+
+class Nameless(Component):
+    def __init__(self) -> None:
+        super().__init__("nameless")
+
+
+class Doubler:
+    def double(self, message: int) -> int:
+        return message * 2
+
+    def __call__(self, message: int) -> int:
+        return message * 2
+
+
+class SignatureLess(type):
+    @property
+    def __signature__(cls) -> Any:
+        raise ValueError("none")
+
+
+class Hidden(HarnessComponent, metaclass=SignatureLess):
+    pass
+
+
+def double(message: int, *, by: int = 2) -> int:
+    return message * by
+
+
+def test_a_class_is_called_with_name_and_config() -> None:
+    made: Any = build_component("pump", HarnessComponent, {"rate": 1})
+    assert (type(made), made.name, made.config) == (HarnessComponent, "pump", {"rate": 1})
+    assert type(build_component("hidden", Hidden)) is Hidden
+
+
+def test_a_finished_component_is_taken_as_it_is() -> None:
+    part = HarnessComponent("pump")
+    assert build_component("other", part) is part
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        double,
+        component(double),
+        lambda message: message,
+        Doubler().double,
+        Doubler(),
+        functools.partial(double, by=3),
+        abs,
+        "x".join,
+    ],
+)
+def test_whatever_can_only_be_a_function_becomes_a_function_component(function: Any) -> None:
+    assert isinstance(build_component("f", function), FunctionComponent)
+
+
+def test_the_attempts_of_a_function_can_be_set_from_outside() -> None:
+    made: Any = build_component("f", double, {"by": 5}, attempts=Attempts(7))
+    assert made.attempts == Attempts(7)
+    assert made.config == {"by": 5}
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: build_component("x", Half), NotAComponentError, r"x: Half has no cleanup\(\)"),
+        (lambda: build_component("x", Half()), NotAComponentError, r"x: Half has no cleanup\(\)"),
+        (lambda: build_component("x", int), NotAComponentError, r"int has no setup\(\), process\(\)"),
+        (lambda: build_component("x", 5), NotAComponentError, r"int has no setup\(\)"),
+        (lambda: build_component("x", None), NotAComponentError, "NoneType has no"),
+        (lambda: build_component("x", Nameless), ConfigError, r"Nameless\(name, config\) cannot be called"),
+        (lambda: build_component("x", max), ConfigError, "max shows no signature"),
+        (lambda: build_component("x", Component("c"), {"a": 1}), ConfigError, "takes no settings here: a"),
+        (
+            lambda: build_component("x", HarnessComponent, attempts=Attempts(2)),
+            ConfigError,
+            "are for function components",
+        ),
+        (lambda: build_component("x", double, {"bye": 1}), ConfigError, "did you mean 'by'"),
+    ],
+)
+def test_what_is_no_component_is_refused_with_the_reason(make: Any, error: Any, text: str) -> None:
+    with pytest.raises(error, match=text):
+        make()

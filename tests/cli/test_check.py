@@ -1,0 +1,154 @@
+"""``headrace check``: every mistake with its place and its mend, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Invoke = Callable[..., Result]
+Module = Callable[[str, str], str]
+InTerminal = Callable[..., tuple[int, str]]
+
+BLUEPRINTS = Path(__file__).parent.parent / "blueprints"
+BROKEN = sorted((BLUEPRINTS / "broken").glob("*.yaml"))
+LINE = re.compile(r"^(?P<file>[^:]+):\d+:\d+: (error|warning) [EW]\d{3} .+, .+")
+
+GOOD = """
+from headrace import System, component
+
+@component
+def ten():
+    yield from range(10)
+
+@component
+def show(number: int) -> None: ...
+
+system = System("good")
+system.add("ten", ten)
+system.add("show", show)
+system.connect("ten", "show")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with all broken blueprints, whose modules are not loaded, neither before nor after."""
+    shutil.copytree(BLUEPRINTS / "broken", tmp_path, dirs_exist_ok=True)
+    names = [path.stem for path in tmp_path.glob("*.py")]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    yield tmp_path
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(before)
+
+
+def test_there_are_at_least_25_broken_blueprints() -> None:
+    assert len(BROKEN) >= 25
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
+def test_a_broken_blueprint_exits_with_2_and_every_line_has_place_and_mend(
+    path: Path, invoke: Invoke, folder: Path
+) -> None:
+    result = invoke("check", path.name)
+    *lines, last = result.stdout.splitlines()
+    assert result.exit_code == 2
+    assert re.fullmatch(r"\d+ errors?(, \d+ warnings?)?", last)
+    assert lines
+    for line in lines:
+        found = LINE.match(line)
+        assert found, line
+        assert found["file"] == path.name
+    assert "Traceback" not in result.output
+
+
+def test_a_directory_and_a_missing_file_are_one_line(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "flights.yaml").touch()
+    missing = invoke("check", "flihgts.yaml")
+    assert missing.exit_code == 2
+    assert missing.stdout.splitlines() == [
+        "flihgts.yaml:1:1: error E100 there is no such file, did you mean 'flights.yaml'?",
+        "1 error",
+    ]
+    directory = invoke("check", ".")
+    assert directory.exit_code == 2
+    assert directory.stdout.startswith(".:1:1: error E100 cannot be read: Is a directory")
+
+
+def test_a_missing_file_in_a_missing_folder_is_explained(invoke: Invoke) -> None:
+    assert "name a blueprint (a YAML file), or module:attribute" in invoke("check", "no/where.yaml").stdout
+
+
+def test_a_good_system_says_so_and_exits_with_0(invoke: Invoke, module: Module) -> None:
+    module("good_system", GOOD)
+    result = invoke("check", "good_system:system")
+    assert result.exit_code == 0
+    assert result.stdout == "good_system:system: ok, 2 components, 1 connection\n"
+
+
+def test_warnings_exit_with_0_and_with_2_where_strict(invoke: Invoke, module: Module) -> None:
+    module("warned", GOOD.replace("-> None", "-> int"))
+    result = invoke("check", "warned:system")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].startswith("warned.py:11:1: warning W301 output 'show.out' is not")
+    assert result.stdout.splitlines()[-1] == "warned:system: ok, 2 components, 1 connection, 1 warning"
+    strict = invoke("check", "warned:system", "--strict")
+    assert strict.exit_code == 2
+    assert strict.stdout.splitlines()[-1] == "1 warning"
+
+
+def test_json_holds_the_same_and_nothing_else(invoke: Invoke, folder: Path, module: Module) -> None:
+    module("chatty", "print('being imported')\n" + GOOD)
+    good = invoke("check", "chatty:system", "--format", "json")
+    assert good.exit_code == 0
+    assert json.loads(good.stdout) == {
+        "target": "chatty:system",
+        "ok": True,
+        "errors": 0,
+        "warnings": 0,
+        "components": 2,
+        "connections": 1,
+        "problems": [],
+    }
+    bad = invoke("check", "component_typo.yaml", "--format", "json")
+    found = json.loads(bad.stdout)
+    assert bad.exit_code == 2
+    assert not found["ok"]
+    assert found["errors"] == len(found["problems"]) == 1
+    (problem,) = found["problems"]
+    assert problem.items() >= {"file": "component_typo.yaml", "line": 7, "column": 10, "code": "E221"}.items()
+    assert problem["hint"] == "did you mean 'bee'?"
+
+
+def test_allow_lets_a_blueprint_use_a_package(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "allowed_parts.py").write_text(
+        "from headrace import component\n\n@component\ndef ten():\n    yield 1\n"
+    )
+    monkeypatch.syspath_prepend(str(elsewhere))
+    (tmp_path / "bp.yaml").write_text(
+        "system: s\ncomponents:\n  ten: {type: 'allowed_parts:ten'}\n  sink: {type: console_sink}\n"
+        "connections:\n  - ten -> sink\n"
+    )
+    refused = invoke("check", "bp.yaml")
+    assert refused.exit_code == 2
+    assert "E241" in refused.stdout
+    assert invoke("check", "bp.yaml", "--allow", "allowed_parts").exit_code == 0
+
+
+def test_a_terminal_gets_a_caret_below_the_line(folder: Path, in_terminal: InTerminal) -> None:
+    code, shown = in_terminal(["check", "component_typo.yaml"], folder)
+    assert code == 2
+    lines = shown.splitlines()
+    assert lines[1].strip() == (folder / "component_typo.yaml").read_text().splitlines()[6].strip()
+    assert lines[2].index("^") == 4 + 9
