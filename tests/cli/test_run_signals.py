@@ -129,6 +129,18 @@ def test_a_worker_thread_that_was_left_does_not_keep_the_process(backend: str, s
         assert "is in _sleep_in_own_code() at systems.py:" in err
 
 
+def test_a_signal_after_the_end_does_not_cost_the_results(start: Start) -> None:
+    one = start("run", "systems:leaves_a_thread", "--log-format", "json")
+    one.wait_for("at work")
+    one.send(SIGTERM)
+    one.wait_for('"ended"')
+    one.send(SIGINT)
+    code, out, err = one.end()
+    assert code == 143
+    assert out.splitlines()[-1].startswith("in 1 out 0 rejected 0 lost 1 in")
+    assert "Traceback" not in err
+
+
 @BACKENDS
 def test_a_clean_up_that_cannot_be_cancelled_is_5_without_a_signal(backend: str, start: Start) -> None:
     code, out, err = start("run", "systems:hangs_in_cleanup", "--backend", backend).end()

@@ -66,7 +66,7 @@ async def test_a_failure_does_not_cancel_the_block_and_comes_out_at_its_end(part
         raise OSError("broken")
 
     system, finished = alone(parts, fail), False
-    with pytest.raises(SystemFailed, match="broken"):
+    with pytest.raises(SystemFailed, match="broken"):  # noqa: PT012
         async with system:
             with pytest.raises(SystemFailed, match="broken"):
                 await system.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Mapping
@@ -52,7 +54,7 @@ def chain(notes: list[str], *classes: type[Noted]) -> System:
     names = "abc"[: len(classes)]
     for name, cls in zip(names, classes, strict=True):
         system.register_component(name, cls(name, notes))
-    for sender, receiver in zip(names, names[1:], strict=False):
+    for sender, receiver in itertools.pairwise(names):
         system.connect(f"{sender}.out", f"{receiver}.in")
     return system
 
@@ -125,7 +127,7 @@ async def test_set_up_gets_a_context_that_is_a_mapping(parts: SimpleNamespace) -
     given: list[Any] = []
 
     class Curious(parts.Stranger):  # type: ignore[misc]
-        config = {"unit": "C"}
+        config = {"unit": "C"}  # noqa: RUF012
 
         async def setup(self, harness_context: Any = None) -> None:
             given.append(harness_context)
@@ -295,10 +297,8 @@ async def test_a_set_up_that_swallows_everything_is_left_behind() -> None:
         async def after_setup(self) -> None:
             never = anyio.Event()
             while True:
-                try:
+                with contextlib.suppress(BaseException):
                     await never.wait()
-                except BaseException:
-                    pass
 
     with fail_after(2), pytest.raises(SystemFailed) as caught:
         await chain([], Noted, Swallowing).run()
@@ -444,10 +444,8 @@ async def test_an_abandoned_clean_up_is_named_too() -> None:
         async def after_cleanup(self) -> None:
             never = anyio.Event()
             while True:
-                try:
+                with contextlib.suppress(BaseException):
                     await never.wait()
-                except BaseException:
-                    pass
 
     with fail_after(1):
         report = await chain([], Swallowing, Noted).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -362,10 +363,8 @@ async def swallow_everything(self: Any) -> None:
     """Swallow whatever comes."""
     never = anyio.Event()
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             await never.wait()
-        except BaseException:
-            pass
 
 
 @pytest.mark.parametrize("body", [swallow, swallow_everything])

@@ -76,8 +76,7 @@ async def test_a_component_that_inherits_from_nothing_of_ours_runs(parts: Simple
 
     class Foreign(parts.Stranger):  # type: ignore[misc]
         async def process(self) -> None:
-            async for message in self.receive_streams["in"]:
-                got.append(message)
+            got.extend([message async for message in self.receive_streams["in"]])
 
     foreign = Foreign()
     system = System()
@@ -168,7 +167,7 @@ async def test_stop_from_within_a_component_returns_at_once(parts: SimpleNamespa
 
     async def body(self: Any) -> None:
         async for _ in self.receive_streams["in"]:
-            returned.append(await system.stop())
+            returned.append(await system.stop())  # noqa: PERF401
 
     system = System()
     system.register_component("numbers", parts.Numbers())

@@ -136,14 +136,14 @@ def test_an_endpoint_has_to_be_one(system: System, endpoint: Any) -> None:
 
 
 def test_an_unknown_component_names_the_nearest(system: System) -> None:
-    with pytest.raises(UnknownComponentError, match="'prase'.*did you mean 'parse'"):
+    with pytest.raises(UnknownComponentError, match=r"'prase'.*did you mean 'parse'"):
         system.connect("prase.out", "two.left")
 
 
 def test_an_unknown_port_names_the_nearest(system: System) -> None:
-    with pytest.raises(UnknownPortError, match="no output port 'oot'.*did you mean 'out'"):
+    with pytest.raises(UnknownPortError, match=r"no output port 'oot'.*did you mean 'out'"):
         system.connect("parse.oot", "two.left")
-    with pytest.raises(UnknownPortError, match="no input port 'lift'.*did you mean 'left'"):
+    with pytest.raises(UnknownPortError, match=r"no input port 'lift'.*did you mean 'left'"):
         system.connect("parse.out", "two.lift")
 
 

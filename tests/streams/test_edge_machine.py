@@ -236,7 +236,8 @@ class Machine:
         alive = [edge for edge in outlet.lanes if not edge.ended]
         assert alive, "a sender waits for readers that have all ended"
         if outlet.options.fan_out == "balance":
-            assert all(edge.holds_back for edge in alive)
+            assert all(edge.full for edge in alive)
+            assert any(edge.holds_back for edge in alive)
         else:
             assert any(edge.holds_back for edge in alive), "a sender sleeps beside room"
 

@@ -279,6 +279,29 @@ async def test_balance_takes_the_branch_with_room_and_waits_only_when_there_is_n
     assert_books_close(*edges)
 
 
+async def test_balance_rather_waits_than_drops_and_nobody_spins_meanwhile() -> None:
+    outlet: AnyOutlet = Outlet("a.out", OutputOptions("balance"))
+    inlets: list[AnyInlet] = [Inlet("b.in"), Inlet("c.in")]
+    edges = [link(outlet, inlets[0], EdgeOptions(1, "drop_oldest")), link(outlet, inlets[1], EdgeOptions(1))]
+    send, first, second = outlet.open(), inlets[0].open(), inlets[1].open()
+    await send.send(0)
+    await send.send(1)
+    async with create_task_group() as group:
+        for number in (2, 3, 4):
+            group.start_soon(send.send, number)
+        await wait_all_tasks_blocked()
+        assert [edge.accepted for edge in edges] == [1, 1]
+        assert first.receive_nowait() == 0
+        with anyio.fail_after(5):
+            await wait_all_tasks_blocked()
+        assert [edge.accepted for edge in edges] == [2, 1]
+        second.close()
+    assert edges[0].accepted == 4
+    assert edges[0].ledger().dropped == {"drop_oldest": 2}
+    assert_nobody_waits(*edges)
+    assert_books_close(*edges)
+
+
 async def test_balance_goes_on_with_the_branches_that_are_left() -> None:
     send, receives, edges = fan_out([1, 1], OutputOptions("balance"))
     await send.send(0)

@@ -31,12 +31,12 @@ REQUIREMENTS = {
     "shutdown": ("<", 5.0, "s"),
 }
 GOALS = {
-    "startup of each of 1,000 components": "< 1 ms",
-    "latency p50": "< 0.1 ms",
-    "memory over bare Python and AnyIO": "< 20 MB",
-    "memory per idle component": "< 10 kB",
-    "shutdown of 1,000 idle components": "< 1 s",
-}
+    "startup of each of 1,000 components": 1.0,
+    "latency p50": 0.1,
+    "memory over bare Python and AnyIO": 20.0,
+    "memory per idle component": 10.0,
+    "shutdown of 1,000 idle components": 1.0,
+}  # of targets.md, in the unit of the figure; each is to be below
 Samples = dict[str, float]
 
 
@@ -50,11 +50,14 @@ class Figure:
     unit: str
     requirement: str | None
     passed: bool | None
-    goal: str | None
+    goal: float | None
 
     def __str__(self) -> str:
         verdict = "info" if self.passed is None else "PASS" if self.passed else "MISS"
-        goal = f"(goal {self.goal})" if self.goal else ""
+        goal = ""
+        if self.goal is not None:
+            met = "met" if self.value < self.goal else "not met"
+            goal = f"(goal < {self.goal:g} {self.unit}: {met})"
         value = f"{self.value:>14,.3f} {self.unit:7}{self.requirement or '-':>14}"
         return f"{self.name:37}{self.backend:9}{value}  {verdict} {goal}".rstrip()
 
@@ -320,7 +323,11 @@ def memory(backend: str, scale: float) -> Samples:
 
 # --- the table --------------------------------------------------------------------------------------------------
 
-INFORMATION = {"memory over bare Python and AnyIO": "MB", "memory per idle component": "kB"}
+INFORMATION = {
+    "latency max": "ms",  # the worst of a run says more about what else the machine does than about us
+    "memory over bare Python and AnyIO": "MB",
+    "memory per idle component": "kB",
+}
 MEASURES: dict[str, Callable[[float], Awaitable[Samples]]] = {
     "startup": startup,
     "latency": latency,

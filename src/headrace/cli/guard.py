@@ -109,6 +109,7 @@ class Guard:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._forward = -1
+        self._is_cut_off = False
         self._is_done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="headrace guard", daemon=True)
 
@@ -144,6 +145,7 @@ class Guard:
                 await checkpoint()
             while True:
                 self._listen_in()
+                self._cut_off_where_asked()
                 await sleep(_TICK)
         finally:
             self._listen_no_more()
@@ -153,6 +155,13 @@ class Guard:
         if before != self._write:
             with self._lock:
                 self._forward = before
+
+    def _cut_off_where_asked(self) -> None:
+        """Stop at once after a second signal: it may have merged with the first before the loop saw either."""
+        run = self._harness._run
+        if self.patience.signals > 1 and run is not None and not self._is_cut_off:
+            self._is_cut_off = True
+            run.cut_off()
 
     def _listen_no_more(self) -> None:
         with self._lock:

@@ -42,9 +42,17 @@ class SupportsWrite(Protocol):
         """Write a text."""
 
 
+def _without_leavings(_logger: Any, _name: str, event: Any) -> Any:
+    """Leave out what other handlers' formatters have left in the record."""
+    for name in ("message", "asctime"):
+        event.pop(name, None)
+    return event
+
+
 _SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
+    _without_leavings,
 )
 
 

@@ -86,6 +86,7 @@ def run_cli(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    _fill_in_outputs()
     try:
         result = cli.main(args=args, prog_name="headrace", standalone_mode=False)
         sys.stdout.flush()
@@ -117,6 +118,13 @@ def main() -> NoReturn:
     """Run the command line of this process and end it."""
     code = run_cli()
     sys.exit(code)
+
+
+def _fill_in_outputs() -> None:
+    """Give the outputs a place where the process was started with them closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def _silence(descriptor: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class _Session:
         self.exit_hard = exit_hard
         self.began = time.monotonic()
         self.error: BaseException | None = None
+        self.has_late_signal = False
         self.is_plain = options.log_format == "console"
         self.progress = Progress(
             harness, screen, is_silent=not self.is_plain, quiet=options.quiet, debug=options.debug
@@ -113,7 +115,19 @@ class _Session:
             except BaseException as error:
                 self.error = error
             self.guard.returned()
+            self._take_signals()
             group.cancel_scope.cancel()
+
+    def _take_signals(self) -> None:
+        """Let one more signal pass while the run is wound up, so that its results are not lost to impatience."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._on_late_signal)
+
+    def _on_late_signal(self, number: int, _frame: object) -> None:
+        if self.has_late_signal:
+            self.exit_hard(128 + number)
+        self.has_late_signal = True
 
     def _announce(self) -> None:
         if self.options.quiet or not self.is_plain:
@@ -138,7 +152,7 @@ class _Session:
         """Tell an error that is neither the system's nor the user's."""
         assert self.error is not None
         if isinstance(self.error, KeyboardInterrupt):
-            code = 130
+            code = (report.exit_code() if report is not None else 0) or 130
         else:
             self.screen.notice(failure_card(self.harness.name, "run", self.error, debug=True), "red")
             code = 1

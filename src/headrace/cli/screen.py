@@ -33,14 +33,23 @@ class Screen:
     Args:
         live: Whether there may be a live line; only on a terminal there is one.
         on_broken: Called once when the reader of stdout has gone away.
+        out: Where results go; the standard output where None.
+        err: Where notices go; the standard error where None.
     """
 
-    def __init__(self, *, live: bool = True, on_broken: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        live: bool = True,
+        on_broken: Callable[[], None] = lambda: None,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
         self.lock = threading.RLock()
         self.is_broken = False
         self.on_broken = on_broken
-        self.out = _Output(self, sys.stdout)
-        self.err = _Output(self, sys.stderr)
+        self.out = _Output(self, out or sys.stdout)
+        self.err = _Output(self, err or sys.stderr)
         self._outputs = (self.out, self.err)
         self._was: tuple[TextIO, TextIO] | None = None
         self.live = _LiveLine(self.err.real) if live and is_terminal(self.err.real) else None
@@ -90,8 +99,7 @@ class Screen:
             output.flush()
 
     def broken(self, output: _Output) -> None:
-        """Go on without a reader."""
-        output.real = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
+        """Take note that an output goes nowhere from now on."""
         if output is self.out and not self.is_broken:
             self.is_broken = True
             self.on_broken()
@@ -100,9 +108,9 @@ class Screen:
 class _Output(io.TextIOBase):
     """One output, as components see it."""
 
-    def __init__(self, screen: Screen, real: Any) -> None:
+    def __init__(self, screen: Screen, real: TextIO) -> None:
         self._screen = screen
-        self.real: TextIO = real if real is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        self.real = real
         self.at_line_start = True
 
     def write(self, text: str) -> int:
@@ -125,12 +133,11 @@ class _Output(io.TextIOBase):
                 self._break()
 
     def _break(self) -> None:
-        try:  # what is still buffered must go somewhere, or the interpreter complains of it at its end
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, self.real.fileno())
-            os.close(nothing)
-        finally:
-            self._screen.broken(self)
+        """Go on without a reader; what is still buffered goes where all the rest will."""
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.real.fileno())
+        os.close(nothing)
+        self._screen.broken(self)
 
     def writable(self) -> bool:
         return True

@@ -80,7 +80,8 @@ def _refusal(position: Position, code: str, message: str, hint: str) -> Blueprin
 
 def _load_python(target: str, name: str, attribute: str) -> Loaded:
     module = _import(target, name)
-    file = short(module.__file__) if getattr(module, "__file__", None) else target
+    origin = getattr(module, "__file__", None)
+    file = short(origin) if origin else target
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -86,7 +86,12 @@ class Drain:
         self._timeouts = timeouts
         self._logger = logger
         self._began = anyio.current_time()
-        self.overruns: list[Overrun] = []
+        self._overruns: dict[str, Overrun] = {}
+
+    @property
+    def overruns(self) -> tuple[Overrun, ...]:
+        """Who did not end by itself."""
+        return tuple(self._overruns.values())
 
     def begin(self) -> None:
         """Let the time that everybody has run from now on."""
@@ -111,12 +116,10 @@ class Drain:
             one.cancel("deadline")
 
     def name(self, one: Supervised, awaiting: str) -> None:
-        """Enter a component among those that did not end by themselves, unless it is there already."""
-        name = one.member.name
-        if not any(overrun.component == name for overrun in self.overruns):
-            overrun = Overrun(name, "process", anyio.current_time() - self._began, awaiting)
-            self.overruns.append(overrun)
-            self._logger.error("drain overran", component=name, awaiting=awaiting)
+        """Enter a component among those that did not end by themselves; what is known last counts."""
+        overrun = Overrun(one.member.name, "process", anyio.current_time() - self._began, awaiting)
+        self._overruns[overrun.component] = overrun
+        self._logger.error("drain overran", component=overrun.component, awaiting=awaiting)
 
 
 __all__ = ["CycleUnit", "Drain"]

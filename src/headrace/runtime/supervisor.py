@@ -76,7 +76,8 @@ class Supervised:
         waiting = 0
         for inlet in self.member.inlets.values():
             waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
-            if not inlet.idle or any(waiter.served for waiter in waiters):
+            at_work = any(handle.has_hand and not handle.closed for handle in inlet.handles)
+            if at_work or inlet.has_message or any(waiter.served for waiter in waiters):
                 return False
             waiting += len(waiters)
         blocked = any(handle.waiters for outlet in self.member.outlets.values() for handle in outlet.handles)

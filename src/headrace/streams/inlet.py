@@ -16,14 +16,15 @@ from .edge import Edge, Waiter, unwinding
 from .pace import Pace
 
 T = TypeVar("T")
+_SHARE = 8
 Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Inlet(Generic[T]):
     """An input port: the edges that lead into it, its handles, and the tasks that wait for a message.
 
-    ``lane`` is the edge that the fast path reads. It moves on, in turn, when that edge is empty and
-    whenever the reader looks at the clock (every 64 messages at most), so that no sender is starved.
+    ``lane`` is the edge that the fast path reads. Where there are several, it moves on, in turn, when that
+    edge is empty and after ``_SHARE`` messages, so that all senders get equal shares.
     """
 
     __slots__ = ("_turn", "ended", "handles", "hungry", "lane", "lanes", "name", "on_idle")
@@ -224,6 +225,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             await self._pace.look()
             self._check_open()
         edge = self._inlet.take() or await self._wait()
+        if len(self._inlet.lanes) > 1:
+            self._pace.left = min(self._pace.left, _SHARE - 1)
         return self._hand_over(edge)
 
     def receive_nowait(self) -> T:

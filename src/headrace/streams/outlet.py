@@ -18,6 +18,7 @@ from .edge import READER_ENDED, Edge, Waiter, unwinding
 from .pace import Pace
 
 T = TypeVar("T")
+_LARGEST_TURN = 64
 
 
 class Outlet(Generic[T]):
@@ -128,9 +129,11 @@ class Outlet(Generic[T]):
         return [self.lanes[_digest(self.options.key(item)) % len(self.lanes)]]
 
     def _next_with_room(self, alive: list[Edge[T]]) -> Edge[T]:
+        """Return the next edge with room; without any, rather one to wait for than one that drops."""
         turns = [alive[(self._turn + offset) % len(alive)] for offset in range(len(alive))]
         self._turn += 1
-        return next((edge for edge in turns if not edge.full), turns[0])
+        with_room = (edge for edge in turns if not edge.full)
+        return next(with_room, None) or next((edge for edge in turns if edge.holds_back), turns[0])
 
     def waits_on(self, full: Edge[T]) -> list[Edge[T]]:
         """Return the edges of which any one having room lets the sender of ``full`` try again."""
@@ -147,6 +150,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         self._pace = Pace()
         self._closed = False
         self._final = False
+        self._in_turn = False
         self.waiters: set[Waiter] = set()
 
     @property
@@ -164,8 +168,8 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         pace = self._pace
         if pace.left:
             pace.left -= 1
-        else:
-            await self._give_way()
+        elif await self._give_way(item):
+            return
         edge = self._outlet.solo
         if edge is not None and len(edge.buffer) < edge.room:
             edge.buffer.append(item)
@@ -177,10 +181,20 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         if full is not None:
             await self._wait_and_send(item, full)
 
-    async def _give_way(self) -> None:
+    async def _give_way(self, item: T) -> bool:
+        """Let others have their turn; returns whether ``item`` was sent meanwhile.
+
+        Where others wait for room, not all that was freed is for this task: it queues up behind them.
+        """
         self._check_open()
+        self._in_turn = False
+        queue = next((edge for edge in self._outlet.lanes if edge.blocked), None)
+        if queue is not None and self._outlet.options.fan_out != "by_key":
+            await self._wait_and_send(item, queue)
+            return True
         await self._pace.look()
         self._check_open()
+        return False
 
     def send_nowait(self, item: T) -> None:
         """Send a message if that needs no waiting.
@@ -199,13 +213,21 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
             raise ClosedResourceError
 
     async def _wait_and_send(self, item: T, full: Edge[T]) -> None:
-        """Wait for room and send; what wakes this task is passed on if there is still room."""
-        beaten = False
+        """Wait for room and send; what wakes this task is passed on if there is still room.
+
+        Tasks that compete for room take turns of a few messages. A task that finds the edge full in the
+        middle of its turn, or was woken but beaten to the room, waits at the front; else some starve.
+        """
+        share = (
+            self._pace.left
+            if self._in_turn
+            else max(1, min(_LARGEST_TURN, full.options.buffer_size // 8)) - 1
+        )
+        beaten = self._in_turn
         while True:
             edges = self._outlet.waits_on(full)
             waiter = Waiter()
             for edge in edges:
-                # Who was woken but beaten to the room goes back to the front; else producers starve.
                 edge.blocked.appendleft(waiter) if beaten else edge.blocked.append(waiter)
             self.waiters.add(waiter)
             try:
@@ -217,9 +239,12 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
                 self.waiters.discard(waiter)
                 for edge in edges:
                     edge.blocked.remove(waiter)
-                    if waiter.served and not edge.holds_back:
+                    if waiter.served and not edge.full:
                         edge.wake_sender()
             if again is None:
+                self._in_turn = any(edge.blocked for edge in edges)
+                if self._in_turn:
+                    self._pace.left = share
                 return
             beaten = again in edges
             full = again
