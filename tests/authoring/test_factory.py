@@ -90,7 +90,11 @@ def test_the_attempts_of_a_function_can_be_set_from_outside() -> None:
         (lambda: build_component("x", int), NotAComponentError, r"int has no setup\(\), process\(\)"),
         (lambda: build_component("x", 5), NotAComponentError, r"int has no setup\(\)"),
         (lambda: build_component("x", None), NotAComponentError, "NoneType has no"),
-        (lambda: build_component("x", Nameless), ConfigError, r"Nameless\(name, config\) cannot be called"),
+        (
+            lambda: build_component("x", Nameless, {"a": 1}),
+            ConfigError,
+            r"as Nameless\(name, config\); define",
+        ),
         (lambda: build_component("x", max), ConfigError, "max shows no signature"),
         (lambda: build_component("x", Component("c"), {"a": 1}), ConfigError, "takes no settings here: a"),
         (
@@ -104,3 +108,7 @@ def test_the_attempts_of_a_function_can_be_set_from_outside() -> None:
 def test_what_is_no_component_is_refused_with_the_reason(make: Any, error: Any, text: str) -> None:
     with pytest.raises(error, match=text):
         make()
+
+
+def test_a_class_that_takes_nothing_is_called_with_nothing() -> None:
+    assert isinstance(build_component("x", Nameless), Nameless)

@@ -64,6 +64,10 @@ def test_half_a_line_is_not_torn(terminal: Terminal) -> None:
         screen.show("5 s")
         assert terminal.getvalue().startswith("half whole\n")
         assert "5 s" in terminal.getvalue()
+        screen.clear()
+        print("dots...", end="")
+        screen.notice(["a notice that cannot wait for ever"])
+        assert terminal.getvalue().endswith("dots...\na notice that cannot wait for ever\n")
 
 
 def test_there_is_no_live_line_where_it_is_not_wanted(terminal: Terminal) -> None:

@@ -71,6 +71,7 @@ def test_an_attribute_of_an_attribute_is_found(module: Module) -> None:
             "\nthree, four = 3, 4\nfive = 5",
             "m.py:1:1: error E243 'm:three' is a int, not a system",
         ),
+        ("m:t", "class t:\n    pass", "m.py:9:1: error E243 'm:t' is a t, not a system"),
         ("m:five", "\nfive = 5", "m.py:10:1: error E243 'm:five' is a int, not a system"),
         (
             "m:f",

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from headrace import HarnessComponent, System, component
 from headrace.runtime.awaiting import awaiting
 
 
@@ -74,3 +75,38 @@ async def test_an_awaitable_object_is_looked_through() -> None:
         await Wrapped()
 
     assert (await suspended(outer())).startswith("inner() at test_awaiting.py:")
+
+
+async def test_a_wait_in_a_stream_of_ours_names_the_edge() -> None:
+    system = System(shutdown_timeout=0.05, source_grace=0.01)
+    reached = anyio.Event()
+
+    @component
+    async def source() -> AsyncIterator[int]:
+        for number in range(3):
+            yield number
+        await anyio.sleep_forever()
+
+    @component
+    def through(number: int) -> int:
+        return number
+
+    class Slow(HarnessComponent):
+        async def process(self) -> None:
+            await self.receive_streams["in"].receive()
+            reached.set()
+            await anyio.sleep_forever()
+
+    system.add("source", source)
+    system.add("through", through)
+    system.add("slow", Slow)
+    system.connect("source", "through")
+    system.connect("through", "slow", buffer_size=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(system.run)
+        await reached.wait()
+        await anyio.wait_all_tasks_blocked()
+        report = await system.stop()
+    assert report is not None
+    where = {overrun.component: overrun.awaiting for overrun in report.overruns}
+    assert where["through"] == "room on through.out -> slow.in"

@@ -74,13 +74,24 @@ def _is_plain_function(factory: Any) -> bool:
 
 def _from_class(name: str, cls: type, config: Mapping[str, Any] | None) -> Any:
     require_component(name, cls)
+    if _takes(cls, name, config):
+        return cls(name, config)
+    if _takes(cls) and not config:
+        return cls()
+    raise ConfigError(
+        f"{name}: {cls.__name__} cannot be called as {cls.__name__}(name, config)",
+        hint="define __init__(self, name, config), or register an object that you made",
+    )
+
+
+def _takes(cls: type, *args: Any) -> bool:
     try:
-        inspect.signature(cls).bind(name, config)
-    except TypeError as error:
-        raise ConfigError(f"{name}: {cls.__name__}(name, config) cannot be called: {error}") from None
+        inspect.signature(cls).bind(*args)
+    except TypeError:
+        return False
     except ValueError:  # a class implemented in C shows no signature
-        pass
-    return cls(name, config)
+        return True
+    return True
 
 
 __all__ = ["build_component", "require_component"]

@@ -106,13 +106,17 @@ class Progress:
     # --- the thread --------------------------------------------------------------------------------
 
     def _show(self) -> None:
+        is_terminal = self._screen.out.isatty()
         while True:
             self._wake.wait(_TICK)
             self._wake.clear()
             is_last = self._is_done
             self._tell_moves()
             self._tell_signals()
-            self._screen.out.flush()
+            if (
+                not is_terminal
+            ):  # that one shows whole lines by itself, and half of one would be torn by a notice
+                self._screen.out.flush()
             if is_last:
                 return
             if self._screen.live is not None:

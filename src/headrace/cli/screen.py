@@ -10,11 +10,14 @@ import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 import click
+
+_PATIENCE = 20  # milliseconds that a notice waits for the end of a line: `print` writes it in two parts
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -72,7 +75,15 @@ class Screen:
         texts = list(lines)
         if colour and texts and wants_colour(self.err.real):
             texts[0] = click.style(texts[0], fg=colour)
-        self.err.write("".join(f"{text}\n" for text in texts))
+        text = "".join(f"{text}\n" for text in texts)
+        for _ in range(_PATIENCE):
+            with self.lock:
+                if self._is_at_line_start():
+                    self.err.write(text)
+                    self.err.flush()
+                    return
+            time.sleep(0.001)
+        self.err.write(f"\n{text}")
         self.err.flush()
 
     def results(self, lines: Iterable[str]) -> None:
@@ -84,8 +95,12 @@ class Screen:
     def show(self, line: str) -> None:
         """Replace the live line, where there is one."""
         with self.lock:
-            if self.live is not None and all(output.at_line_start for output in self._outputs):
+            if self.live is not None and self._is_at_line_start():
                 self.live.show(line)
+
+    def _is_at_line_start(self) -> bool:
+        """Whether no output is in the middle of a line; only known, and only asked for, on a terminal."""
+        return all(output.at_line_start for output in self._outputs)
 
     def clear(self) -> None:
         """Take the live line away, until it is shown again."""

@@ -1,4 +1,7 @@
-"""Says where a coroutine waits: the innermost line of the user's own code in its chain of awaits."""
+"""Says where a coroutine waits: the innermost line of the user's own code in its chain of awaits.
+
+Where there is none (a function component waits in our code), it says for which edge.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ from gc import get_referents
 from pathlib import Path
 from types import AsyncGeneratorType, CodeType, CoroutineType
 from typing import Any
+
+from headrace.streams.inlet import EdgeReceiveStream
+from headrace.streams.outlet import EdgeSendStream
+from headrace.streams.pace import Pace
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -28,10 +35,19 @@ def awaiting(coroutine: Any) -> str:
             line = f"{code.co_name}() at {Path(code.co_filename).name}:{frame.f_lineno}"
             first = first or line
             if code.co_filename.startswith(_OURS):
-                ours = line
+                ours = _on_an_edge(frame) or ours or line
             elif not code.co_filename.startswith((*_LIBRARIES, "<")):
                 theirs = line
     return theirs or ours or first or "nothing: it is not suspended"
+
+
+def _on_an_edge(frame: Any) -> str:
+    """Say what a wait in a stream is for; nothing for any other frame of ours."""
+    if frame.f_code is EdgeReceiveStream._wait.__code__:
+        return f"a message on {frame.f_locals['inlet'].name}"
+    if frame.f_code is EdgeSendStream._wait_and_send.__code__:
+        return f"room on {frame.f_locals['full'].key}"
+    return "its turn in the event loop" if frame.f_code is Pace.look.__code__ else ""
 
 
 def _look_into(awaitable: Any) -> tuple[Any, Any]:
