@@ -250,6 +250,7 @@ async def test_only_the_last_clone_to_close_ends_the_sending_side() -> None:
     assert not edge.sender_ended
     clone.close()
     assert edge.sender_ended
+    edge.end_sender()
     assert [item async for item in receive] == [1]
 
 
@@ -262,6 +263,7 @@ async def test_only_the_last_clone_to_close_ends_the_reading_side() -> None:
     assert await clone.receive() == 1
     clone.close()
     assert edge.reader_ended
+    edge.end_reader()
     with pytest.raises(BrokenResourceError):
         await send.send(2)
 

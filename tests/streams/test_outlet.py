@@ -297,6 +297,7 @@ async def test_balance_rather_waits_than_drops_and_nobody_spins_meanwhile() -> N
         assert [edge.accepted for edge in edges] == [2, 1]
         second.close()
     assert edges[0].accepted == 4
+    assert outlet.accepted == 5
     assert edges[0].ledger().dropped == {"drop_oldest": 2}
     assert_nobody_waits(*edges)
     assert_books_close(*edges)

@@ -117,6 +117,8 @@ def emit(text: str) -> None:
 def main() -> NoReturn:
     """Run the command line of this process and end it."""
     code = run_cli()
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said: a late signal must not change the exit code
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 

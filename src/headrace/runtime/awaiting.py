@@ -6,6 +6,7 @@ Where there is none (a function component waits in our code), it says for which 
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Iterator
 from gc import get_referents
 from pathlib import Path
 from types import AsyncGeneratorType, CodeType, CoroutineType
@@ -14,6 +15,9 @@ from typing import Any
 from headrace.streams.inlet import EdgeReceiveStream
 from headrace.streams.outlet import EdgeSendStream
 from headrace.streams.pace import Pace
+
+DRIVEN = "driven_coroutine"
+"""The local variable in which a generator of ours keeps the coroutine that it drives by hand."""
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -41,6 +45,16 @@ def awaiting(coroutine: Any) -> str:
     return theirs or ours or first or "nothing: it is not suspended"
 
 
+def inner_frames(coroutine: Any) -> Iterator[CodeType]:
+    """Yield the code of each frame of a suspended coroutine, outermost first, also through ours that drives one."""
+    current = coroutine
+    while current is not None:
+        frame, current = _look_into(current)
+        if frame is not None:
+            yield frame.f_code
+            current = current or frame.f_locals.get(DRIVEN)
+
+
 def _on_an_edge(frame: Any) -> str:
     """Say what a wait in a stream is for; nothing for any other frame of ours."""
     if frame.f_code is EdgeReceiveStream._wait.__code__:
@@ -66,4 +80,4 @@ def _look_into(awaitable: Any) -> tuple[Any, Any]:
     return None, None
 
 
-__all__ = ["awaiting"]
+__all__ = ["DRIVEN", "awaiting", "inner_frames"]

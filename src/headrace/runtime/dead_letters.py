@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import anyio
 
+from headrace.exceptions import ConfigError
 from headrace.model.report import DeadLetter
 
 
@@ -20,6 +21,8 @@ class DeadLetterStore:
     """
 
     def __init__(self, limit: int = 10_000, *, clock: Callable[[], float] = time.time) -> None:
+        if limit < 1:
+            raise ConfigError(f"dead_letter_limit must be at least 1, not {limit}")
         self.limit = limit
         self._clock = clock
         self._letters: dict[int, DeadLetter] = {}

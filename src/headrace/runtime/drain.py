@@ -100,7 +100,8 @@ class Drain:
     async def run(self) -> None:
         """Let sources end, then everything downstream; cancel and name what is left at the deadline."""
         deadline = self._began + self._timeouts.shutdown
-        await anyio.sleep(min(self._timeouts.source_grace, self._timeouts.shutdown))
+        # Sources that are cancelled after their grace need time to end, and so does what is downstream.
+        await anyio.sleep(min(self._timeouts.source_grace, self._timeouts.shutdown / 2))
         for one in self._running.values():
             if one.alive and one.member.is_source:
                 one.cancel("grace")

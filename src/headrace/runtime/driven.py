@@ -64,22 +64,22 @@ class Driven:
         result = self._call(*self._args)
         if not inspect.isawaitable(result):
             return result
-        self._coroutine = coroutine = result if inspect.iscoroutine(result) else _as_coroutine(result)
-        step, value = coroutine.send, None
+        self._coroutine = driven_coroutine = result if inspect.iscoroutine(result) else _as_coroutine(result)
+        step, value = driven_coroutine.send, None
         while True:
             try:
                 trap = step(value)
             except BaseException as error:
                 return self._ended(error)
             try:
-                step, value = coroutine.send, (yield trap)
+                step, value = driven_coroutine.send, (yield trap)
             except GeneratorExit:
-                coroutine.close()
+                driven_coroutine.close()
                 raise
             except BaseException as error:
-                step, value = coroutine.throw, error
+                step, value = driven_coroutine.throw, error
             if self.insist and self._is_being_swallowed(value):
-                step, value = coroutine.throw, MadeToEnd()
+                step, value = driven_coroutine.throw, MadeToEnd()
 
     def _ended(self, error: BaseException) -> Any:
         """Return the result or raise the error that it ended with; the cancellation if it was made to end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -199,12 +200,16 @@ def _insist(steps: list[_Step]) -> None:
 def _call_setup(component: Any, context: Context) -> Any:
     """Call ``setup`` with the context where it takes one: components of others may not."""
     try:
-        inspect.signature(component.setup).bind(context)
-    except TypeError:
-        return component.setup()
+        signature = inspect.signature(component.setup)
     except ValueError:  # implemented in C: no signature to look at
-        pass
-    return component.setup(context)
+        return component.setup(context)
+    for args, named in (((context,), {}), ((), {"harness_context": context})):
+        with suppress(TypeError):
+            signature.bind(*args, **named)
+            break
+    else:
+        args, named = (), {}
+    return component.setup(*args, **named)
 
 
 def _to_error(status: ComponentStatus, error: BaseException) -> None:

@@ -27,6 +27,7 @@ from .drain import CycleUnit, Drain
 from .driven import leaves, without_groups_of_one
 from .lifecycle import Lifecycle
 from .log import get_logger
+from .moving import surviving_listeners
 from .supervisor import Supervised
 from .wiring import Member
 
@@ -95,6 +96,8 @@ class Run:
         self.stop_event.set()
         self._log.info("stopping")
         self._drain.begin()
+        if self._all_ended.is_set():
+            return  # nothing is left to drain, and the task group may be closed already
         if self.task_group is not None:
             self.task_group.start_soon(self._drain.run, name="drain")
         elif not self._running:
@@ -191,7 +194,8 @@ class Run:
             self._units.update(dict.fromkeys(cycle, unit))
             self.task_group.start_soon(unit.watch, name=f"cycle of {', '.join(cycle)}")
         for member in members:
-            member.status.transition_to(ComponentState.RUNNING)
+            with surviving_listeners(self._log, member.name):
+                member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
             await checkpoint()  # in this order, on trio too
         if not members:

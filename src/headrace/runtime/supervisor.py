@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, create_task_group, get_current_task
 from anyio.abc import TaskGroup
 
 from headrace.authoring.harness_component import finish_winding_down, wind_down
@@ -17,6 +17,8 @@ from headrace.model.report import describe
 
 from .dead_letters import DeadLetterStore
 from .driven import Driven, leaves, without_cancellation
+from .moving import surviving_listeners
+from .resting import all_wait_to_receive
 from .wiring import Member
 
 Verdict = Literal["finished", "stopped", "crashed", "overran", "cancelled"]
@@ -59,6 +61,7 @@ class Supervised:
         self._at_work: list[Driven] = []
         self._errors: list[BaseException] = []
         self._insisting = False
+        self._task = 0
 
     @property
     def alive(self) -> bool:
@@ -73,15 +76,15 @@ class Supervised:
     @property
     def rests(self) -> bool:
         """Whether it can only be roused by a message: all its tasks wait to receive, with nothing in hand."""
-        waiting = 0
+        waiting: set[int] = set()
         for inlet in self.member.inlets.values():
             waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
             at_work = any(handle.has_hand and not handle.closed for handle in inlet.handles)
             if at_work or inlet.has_message or any(waiter.served for waiter in waiters):
                 return False
-            waiting += len(waiters)
+            waiting |= {waiter.task for waiter in waiters}
         blocked = any(handle.waiters for outlet in self.member.outlets.values() for handle in outlet.handles)
-        return bool(self._at_work) and waiting >= len(self._at_work) and not blocked
+        return bool(self._at_work) and not blocked and all_wait_to_receive(self._task, waiting)
 
     def insist(self) -> None:
         """Do not let it swallow a cancellation from now on."""
@@ -105,6 +108,7 @@ class Supervised:
 
     async def run(self) -> None:
         """Run ``process()`` and all it spawns to their end, and judge it."""
+        self._task = get_current_task().id
         inside.set((*inside.get(), self._harness))
         try:
             with self._scope:
@@ -157,8 +161,9 @@ class Supervised:
         if verdict == "crashed":
             self.error = _one_of(self._errors)
             self._put_hands_away(self.error)
-            if member.status.can_transition_to(ComponentState.ERROR):
-                member.status.transition_to(ComponentState.ERROR, error=self.error)
+            with surviving_listeners(self._logger, member.name):
+                if member.status.can_transition_to(ComponentState.ERROR):
+                    member.status.transition_to(ComponentState.ERROR, error=self.error)
             self._log_crash(self.error)
         for outlet in member.outlets.values():
             outlet.end()
@@ -169,8 +174,9 @@ class Supervised:
                 inlet.settle_all("acknowledged")
                 inlet.end()
         if verdict in ("finished", "stopped"):
-            wind_down(member.status)
-            finish_winding_down(member.status)
+            for move in (wind_down, finish_winding_down):
+                with surviving_listeners(self._logger, member.name):
+                    move(member.status)
         self._on_end(self)
 
     def _put_hands_away(self, error: BaseException) -> None:

@@ -170,8 +170,8 @@ class Wiring:
                 f"{connection.key} is connected twice", hint="delete one of the two"
             )
         self._check_types(source, target)
-        self.connections[connection.key] = connection
         self._join(connection)
+        self.connections[connection.key] = connection
         return connection
 
     def spread(self, output: Connectable, options: OutputOptions) -> None:
@@ -222,14 +222,19 @@ class Wiring:
         if port not in member.outlets:
             endpoint = Endpoint(member.name, port)
             outlet: AnyOutlet = Outlet(str(endpoint), self.outputs.get(endpoint))
-            member.outlets[port] = outlet
             _give(member.component, "send_streams", port, outlet.open(), member.ports.outputs)
+            member.outlets[port] = outlet
         return member.outlets[port]
 
     def _inlet(self, member: Member, port: str) -> AnyInlet:
         inlet = member.inlets.setdefault(port, Inlet(f"{member.name}.{port}"))
         if not inlet.handles:
-            _give(member.component, "receive_streams", port, inlet.open(), member.ports.inputs)
+            handle = inlet.open()
+            try:
+                _give(member.component, "receive_streams", port, handle, member.ports.inputs)
+            except NotAComponentError:
+                inlet.handles.clear()
+                raise
         return inlet
 
     def _join(self, connection: Connection) -> None:

@@ -28,11 +28,12 @@ READER_ENDED = "reader_ended"
 class Waiter:
     """One task waiting on a port; ``served`` is set by whoever wakes it."""
 
-    __slots__ = ("_event", "served")
+    __slots__ = ("_event", "served", "task")
 
     def __init__(self) -> None:
         self._event = Event()
         self.served = False
+        self.task = 0  # its id; only known to ports that tell when they are idle
 
     def serve(self) -> None:
         """Wake the task."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeVar
 
-from anyio import ClosedResourceError, EndOfStream, WouldBlock
+from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
 
 from headrace.exceptions import InputEndedError
@@ -269,6 +269,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             edge = None
             try:
                 if inlet.on_idle is not None:
+                    waiter.task = get_current_task().id
                     inlet.on_idle()
                 await waiter.wait()
                 self._pace.waited()
