@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "bootstrap.py"
 OWN = "{}.{}".format(*sys.version_info[:2])
 
+FOREVER = "import time; print('up', flush=True)\nwhile True: time.sleep(0.05)"
+"""Not ``signal.pause()``: a handler of Python's that runs just before it would let it wait for ever."""
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -375,7 +378,7 @@ def test_the_demo_becomes_the_command_with_its_exit_code_and_last_line(checkout:
 
 
 def test_a_terminated_demo_is_terminated_itself(checkout: Path) -> None:
-    code = "import signal, sys; print('up', flush=True); signal.pause()"
+    code = FOREVER
     with subprocess.Popen(
         drive(checkout, f"bootstrap.become(['-c', {code!r}])"), stdout=subprocess.PIPE, text=True
     ) as process:
@@ -386,7 +389,7 @@ def test_a_terminated_demo_is_terminated_itself(checkout: Path) -> None:
 
 
 def test_a_step_passes_sigterm_on_and_reports_it(checkout: Path) -> None:
-    code = "import signal; print('up', flush=True); signal.pause()"
+    code = FOREVER
     with subprocess.Popen(
         drive(checkout, f"sys.exit(bootstrap.run(['-c', {code!r}]))"), stdout=subprocess.PIPE, text=True
     ) as process:
