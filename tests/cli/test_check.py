@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,3 +153,18 @@ def test_a_terminal_gets_a_caret_below_the_line(folder: Path, in_terminal: InTer
     lines = shown.splitlines()
     assert lines[1].strip() == (folder / "component_typo.yaml").read_text().splitlines()[6].strip()
     assert lines[2].index("^") == 4 + 9
+
+
+def test_an_output_that_is_full_is_told_in_one_line() -> None:
+    broken = Path(__file__).resolve().parents[1] / "blueprints" / "broken" / "bomb.yaml"
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace", "check", str(broken)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: No space left on device\n"

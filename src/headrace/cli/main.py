@@ -5,6 +5,7 @@ Nothing heavy is imported here, nor by ``--help`` of a command: each command imp
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -99,6 +100,12 @@ def run_cli(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence(1)
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO) or error.filename is not None:
+            raise
+        _silence(1)
+        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+        return 1
 
 
 def emit(text: str) -> None:
