@@ -7,7 +7,7 @@ import signal
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts its background jobs so, and what the tests start would inherit a deaf ear for Ctrl-C.
+    # A shell starts its background jobs so; what the tests start would inherit a deaf ear for Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
