@@ -20,6 +20,8 @@ from .rows import Row, lacking, picker, require_names
 if TYPE_CHECKING:
     from headrace.edges.sqlite_tables import SqliteTable
 
+_CLOSING = 5.0  # seconds; a write in its thread cannot be interrupted, and the harness names who is late
+
 
 class SqliteSink(HarnessComponent):
     """Writes each row to a table; a transaction holds up to ``batch_size`` rows or ``flush_every`` seconds.
@@ -198,9 +200,9 @@ class SqliteSink(HarnessComponent):
             for turned_away in [*self._turned_away, *await self._flush()]:
                 self._log_lost(turned_away.reason)
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_CLOSING, shield=True):
                 await anyio.to_thread.run_sync(self._table.close, limiter=self._thread)
-            await super().cleanup()
+                await super().cleanup()
 
     def _log_lost(self, reason: str) -> None:
         if self.context is not None and self.context.logger is not None:
