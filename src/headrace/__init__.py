@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from headrace.authoring.component import Component, ComponentLike
     from headrace.authoring.context import Context
     from headrace.authoring.function_component import component
+    from headrace.authoring.handles import Accepts, Emits, FunctionHandle, SinkHandle, SourceHandle
     from headrace.authoring.harness_component import HarnessComponent
     from headrace.authoring.ports import In, Out
+    from headrace.authoring.resource import Resource
     from headrace.exceptions import HeadraceError, InvalidStateTransition, SystemFailed
     from headrace.model.component_status import ComponentState, ComponentStatus
-    from headrace.model.message import Envelope, Rejected
+    from headrace.model.message import Envelope, Meta, Rejected
     from headrace.model.report import DeadLetter, ShutdownReport
+    from headrace.runtime.dead_letters import DeadLetters
+    from headrace.runtime.health import SystemHealth
     from headrace.runtime.system_execution_harness import System, SystemExecutionHarness
     from headrace.streams.message_protocol import MessageProtocol
     from headrace.streams.stream_framework import BroadcastReport, StreamFramework, StreamFrameworkStatistics
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Accepts": "authoring.handles",
     "BroadcastReport": "streams.stream_framework",
     "Component": "authoring.component",
     "ComponentLike": "authoring.component",
@@ -33,15 +38,22 @@ _HOMES = {
     "ComponentStatus": "model.component_status",
     "Context": "authoring.context",
     "DeadLetter": "model.report",
+    "DeadLetters": "runtime.dead_letters",
+    "Emits": "authoring.handles",
     "Envelope": "model.message",
+    "FunctionHandle": "authoring.handles",
     "HarnessComponent": "authoring.harness_component",
     "HeadraceError": "exceptions",
     "In": "authoring.ports",
     "InvalidStateTransition": "exceptions",
     "MessageProtocol": "streams.message_protocol",
+    "Meta": "model.message",
     "Out": "authoring.ports",
     "Rejected": "model.message",
+    "Resource": "authoring.resource",
     "ShutdownReport": "model.report",
+    "SinkHandle": "authoring.handles",
+    "SourceHandle": "authoring.handles",
     "StreamFramework": "streams.stream_framework",
     "StreamFrameworkStatistics": "streams.stream_framework",
     "StreamInfo": "streams.stream_manager",
@@ -49,10 +61,12 @@ _HOMES = {
     "System": "runtime.system_execution_harness",
     "SystemExecutionHarness": "runtime.system_execution_harness",
     "SystemFailed": "exceptions",
+    "SystemHealth": "runtime.health",
     "component": "authoring.function_component",
 }
 
 __all__ = [
+    "Accepts",
     "BroadcastReport",
     "Component",
     "ComponentLike",
@@ -60,15 +74,22 @@ __all__ = [
     "ComponentStatus",
     "Context",
     "DeadLetter",
+    "DeadLetters",
+    "Emits",
     "Envelope",
+    "FunctionHandle",
     "HarnessComponent",
     "HeadraceError",
     "In",
     "InvalidStateTransition",
     "MessageProtocol",
+    "Meta",
     "Out",
     "Rejected",
+    "Resource",
     "ShutdownReport",
+    "SinkHandle",
+    "SourceHandle",
     "StreamFramework",
     "StreamFrameworkStatistics",
     "StreamInfo",
@@ -76,6 +97,7 @@ __all__ = [
     "System",
     "SystemExecutionHarness",
     "SystemFailed",
+    "SystemHealth",
     "component",
 ]
 

@@ -13,14 +13,20 @@
     │   ├── InvalidEndpointError          not "component.port"
     │   ├── UnknownComponentError
     │   ├── UnknownPortError
+    │   │   └── UnknownPortAttributeError (AttributeError) an attribute of a handle that is no port
     │   ├── PortTypeError                 what is sent does not fit what is accepted
     │   ├── DuplicateConnectionError
     │   ├── UnconnectedPortError          a required port with no stream
+    │   ├── ResourceAlreadyRegistered
+    │   ├── UnknownResourceError          a component asks for a resource that nobody registered
+    │   ├── ResourceTypeError             what a resource is does not fit what is asked for
     │   ├── ComponentTypeError            a component type that cannot be found or imported
     │   └── ConfigError                   a component's or an edge's settings
     ├── HarnessError
     │   ├── HarnessAlreadyRunning
     │   ├── HarnessNotRunning
+    │   ├── HarnessForkedError            started before a fork, used in the child
+    │   ├── ResourceError                 a resource does not open, stay open or close
     │   └── SystemFailed                  what run() raises; the first error is its __cause__
     ├── StreamError
     │   ├── EdgeFullError                 (anyio.WouldBlock) when_full: error
@@ -48,14 +54,20 @@
     │   ├── GroupConflictError            the name of a group or a member is taken
     │   ├── RequestFailedError            the other side's handler raised
     │   └── RequestTimeoutError           no reply came in time
+    ├── ProbeError                        (AssertionError) a test of a system cannot go on
+    │   ├── NoMessageError                none came, and none will
+    │   ├── PortEndedError                nothing can go through a port any more
+    │   └── UnsettledError                something is still at work after the time-out
     ├── RowError                          one bad record of an input; goes to ``rejected``
     ├── InputFileError                    an input file that cannot be read on, with its place
     ├── MissingExtraError                 an optional dependency is not installed
+    ├── NotSerializableSystemError        a system that cannot be written as a blueprint
     └── BlueprintError                    all problems of a blueprint at once
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -113,7 +125,8 @@ class CleanupFailed(ComponentError):
 class WiringError(HeadraceError):
     """The graph is wrong. Raised while wiring or at the start of ``run()``, before any set-up.
 
-    ``code`` is the stable number that ``headrace check`` prints.
+    ``code`` is the stable number that ``headrace check`` prints; ``file`` and ``line`` are those of the call in
+    a Python program.
     """
 
     code = "E200"
@@ -122,6 +135,16 @@ class WiringError(HeadraceError):
         super().__init__(f"{message}; {hint}" if hint else message)
         self.message = message
         self.hint = hint
+        self.file = ""
+        self.line = 0
+
+    def at(self, where: tuple[str, int]) -> WiringError:
+        """Note the file and line of the call that is wrong, where they are known and not noted yet."""
+        file, line = where
+        if file and not self.file:
+            self.file, self.line = file, line
+            self.args = (f"{self.args[0]} ({os.path.basename(file)}:{line})",)
+        return self
 
 
 class ComponentAlreadyRegistered(WiringError):
@@ -154,6 +177,10 @@ class UnknownPortError(WiringError):
     code = "E222"
 
 
+class UnknownPortAttributeError(UnknownPortError, AttributeError):
+    """Raised for an attribute of a handle that is neither a port nor an attribute of its component."""
+
+
 class PortTypeError(WiringError):
     """Raised where both ports declare a type and what is sent does not fit what is accepted."""
 
@@ -178,6 +205,40 @@ class UnconnectedPortError(WiringError):
         super().__init__(message, hint=hint)
         self.component = component
         self.port = port
+
+
+class UnknownResourceError(WiringError):
+    """Raised at load time for a resource that a component asks for and nobody registered.
+
+    Register it with ``system.resource(name, factory)``. ``component`` and ``resource`` name it.
+    """
+
+    code = "E226"
+
+    def __init__(self, message: str, *, hint: str = "", component: str = "", resource: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.component = component
+        self.resource = resource
+
+
+class ResourceTypeError(WiringError):
+    """Raised where a factory says what it gives, and that does not fit what a component asks for.
+
+    ``component`` and ``resource`` name them.
+    """
+
+    code = "E227"
+
+    def __init__(self, message: str, *, hint: str = "", component: str = "", resource: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.component = component
+        self.resource = resource
+
+
+class ResourceAlreadyRegistered(WiringError):
+    """Raised when a resource's name is registered twice; take another name."""
+
+    code = "E225"
 
 
 class ComponentTypeError(WiringError):
@@ -216,6 +277,17 @@ class HarnessError(HeadraceError):
 
 class HarnessAlreadyRunning(HarnessError):
     """Raised by ``run()`` while a run is under way; await ``stop()`` first, or make a second harness."""
+
+
+class HarnessForkedError(HarnessError):
+    """Raised in a forked process for a system that was started before the fork.
+
+    Its tasks, threads and streams stayed behind in the parent: make and run a system of the child's own.
+    """
+
+
+class ResourceError(HarnessError):
+    """Raised (as the cause of ``SystemFailed``) for a resource that cannot be opened, kept open or closed."""
 
 
 class HarnessNotRunning(HarnessError):
@@ -357,6 +429,25 @@ class RequestTimeoutError(MessageError, TimeoutError):
     """Raised when a request got no reply in time."""
 
 
+# --- tests -------------------------------------------------------------------------------------
+
+
+class ProbeError(HeadraceError, AssertionError):
+    """A test of a component or a system cannot go on; so the test has failed."""
+
+
+class NoMessageError(ProbeError):
+    """Raised by ``next()`` when no message is there and none will come, and by ``send()`` when no room will."""
+
+
+class PortEndedError(ProbeError):
+    """Raised by ``send()`` and ``feed()`` when nothing can go through the port any more."""
+
+
+class UnsettledError(ProbeError):
+    """Raised when something is still at work after a test's time-out; the message says what it awaits."""
+
+
 # --- inputs, extras, blueprints ----------------------------------------------------------------
 
 
@@ -381,6 +472,17 @@ class MissingExtraError(HeadraceError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra that is not installed: pip install 'headrace[{extra}]'")
         self.extra = extra
+
+
+class NotSerializableSystemError(HeadraceError):
+    """Raised by ``to_yaml`` for a system in which something has no name to import it by, or is no plain value.
+
+    ``problems`` holds all of it, each with its place and its mend.
+    """
+
+    def __init__(self, system: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"system '{system}' cannot be written as a blueprint:", *self.problems]))
 
 
 class BlueprintError(HeadraceError):

@@ -5,6 +5,7 @@ It is typed, and also a ``Mapping``, so that ``setup(harness_context)`` of older
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,8 +30,10 @@ class StopEvent(Protocol):
 class DeadLetterFn(Protocol):
     """Puts a message away for good; waits while the dead-letter store is full."""
 
-    async def __call__(self, message: object, error: BaseException, *, attempts: int, edge: str) -> None:
-        """Store the message with its error."""
+    async def __call__(
+        self, message: object, error: BaseException, *, attempts: int, edge: str, id: str = ""
+    ) -> None:
+        """Store the message with its error; ``id`` is the one its ``Meta`` had, if it had any."""
         ...
 
 
@@ -42,6 +45,11 @@ def _ignore_status(text: str) -> None:
     return None
 
 
+def _count_up() -> str:
+    return f"message-{next(_counter)}"
+
+
+_counter = itertools.count(1)
 _KEYS = ("name", "system", "config", "logger", "clock", "random", "stop_event", "resources")
 
 
@@ -62,6 +70,7 @@ class Context(Mapping[str, Any]):
             when its ``process()`` and all it spawned have ended.
         report_status: ``report_status(text)`` says in a few words what the component is doing.
         dead_letter: Puts a message away for good, or None outside a harness.
+        new_id: Makes the id of a message: unique, sortable by time.
     """
 
     name: str
@@ -75,6 +84,7 @@ class Context(Mapping[str, Any]):
     spawn: Callable[..., None] = _refuse_spawn
     report_status: Callable[[str], None] = _ignore_status
     dead_letter: DeadLetterFn | None = None
+    new_id: Callable[[], str] = _count_up
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, name: str, config: Any) -> Self:

@@ -1,7 +1,7 @@
 """``@component``: a plain function as a component.
 
 A function with a message parameter maps, filters (None) or flat-maps (a generator); a generator
-without one is a source. Keyword-only parameters are its settings.
+without one is a source. Keyword-only parameters are its settings, resources of the system, and ``meta``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from headrace.exceptions import ConfigError
-from headrace.model.message import Rejected
+from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError
+from headrace.model.port import PortTable
 from headrace.model.settings import convert_settings
 
+from .context import Context
 from .function_signature import parameters, ports, title, yields
 from .harness_component import HarnessComponent
+from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +43,11 @@ class ComponentFunction(Generic[P, R]):
     """
 
     def __init__(self, fn: Callable[P, R], attempts: Attempts) -> None:
-        self.message_parameter, self.settings_type = parameters(fn)
+        found = parameters(fn)
+        self.message_parameter = found.message
+        self.settings_type = found.settings
+        self.resource_needs = found.resources
+        self.meta_parameter = found.meta
         self.fn = fn
         self.attempts = attempts
         functools.update_wrapper(self, fn, updated=())
@@ -49,7 +56,15 @@ class ComponentFunction(Generic[P, R]):
                 f"{title(fn)} takes no message, so it is a source, and a source is a generator",
                 hint="yield the messages, or give it a message parameter",
             )
-        self.port_table = ports(fn, self.message_parameter)
+        self._port_table = ports(fn, self.message_parameter)
+
+    @property
+    def port_table(self) -> PortTable:
+        """The ports; their types may be defined further down than the function."""
+        if self._port_table.unresolved:
+            anew = ports(self.fn, self.message_parameter)
+            self._port_table = min(self._port_table, anew, key=lambda table: len(table.unresolved))
+        return self._port_table
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.fn(*args, **kwargs)
@@ -85,6 +100,18 @@ class FunctionComponent(HarnessComponent):
         self.attempts = attempts
         self.function = function
         self.port_table = function.port_table
+        self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
+        self._arguments: dict[str, Any] = self.config
+        self._meta: Meta | None = None
+
+    async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
+        """Get ready: take the resources that the function asks for.
+
+        Raises:
+            ConfigError: There is no resource of that name.
+        """
+        await super().setup(harness_context)
+        self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
 
     async def process(self) -> None:
         """Run the function on each message, or send what the source yields."""
@@ -96,7 +123,7 @@ class FunctionComponent(HarnessComponent):
                 await self._send(output)
 
     async def _run_source(self) -> None:
-        produced = self.function.fn(**self.config)
+        produced = self.function.fn(**self._arguments)
         async with aclosing(_as_async(produced)) as items:
             async for item in items:
                 await self._send(item)
@@ -108,23 +135,34 @@ class FunctionComponent(HarnessComponent):
     async def _attempt(self, message: object) -> list[Any]:
         """Return all outputs of a message, or none where it failed for good."""
         attempt = 1
+        self._meta = None
         while True:
             try:
-                return await self._call(message)
+                return await self._call(message, attempt)
             except Exception as error:
                 if attempt >= self.attempts.attempts:
                     return await self._give_up(message, error, attempt)
                 attempt += 1
             await anyio.sleep(self.attempts.pause_before(attempt))
 
-    async def _call(self, message: object) -> list[Any]:
-        result = self.function.fn(message, **self.config)
+    async def _call(self, message: object, attempt: int) -> list[Any]:
+        if self.function.meta_parameter:
+            result = self.function.fn(message, **self._with_meta(attempt))
+        else:
+            result = self.function.fn(message, **self._arguments)
         if inspect.isawaitable(result):
             result = await result
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
             async with aclosing(_as_async(result)) as items:
                 return [item async for item in items]
         return [result]
+
+    def _with_meta(self, attempt: int) -> dict[str, Any]:
+        """Return the arguments with what is known about the message; its id stays the same at each attempt."""
+        if self._meta is None:
+            self._meta = Meta((self.context or Context(self.name)).new_id())
+        self._meta = msgspec.structs.replace(self._meta, attempt=attempt)
+        return {**self._arguments, self.function.meta_parameter: self._meta}
 
     async def _give_up(self, message: object, error: Exception, attempts: int) -> list[Any]:
         action = self.attempts.on_error
@@ -137,7 +175,8 @@ class FunctionComponent(HarnessComponent):
         if action == "crash" or put_away is None:
             raise error
         edge = getattr(self.receive_streams["in"], "edge_in_hand", "")
-        await put_away(message, error, attempts=attempts, edge=edge)
+        known = self._meta.id if self._meta is not None else ""
+        await put_away(message, error, attempts=attempts, edge=edge, id=known)
         self._settle("dead_lettered")
         return []
 
@@ -177,6 +216,8 @@ def component(
     Args:
         fn: A ``def``, ``async def``, generator or async generator, also as a bound method, partial or
             callable object. Its first positional parameter is the message; without one it is a source.
+            A keyword-only parameter is a setting, or a resource of the system (``db: Resource[Pool]``), or
+            what is known about the message (``meta: Meta``).
             Returning None lets the message go, and a None that is yielded goes nowhere; returning or
             yielding ``Rejected(message, reason)`` sends it to the port ``rejected``.
         attempts: How often a message is tried in all.
@@ -193,6 +234,16 @@ def component(
         return ComponentFunction(plain, policy)
 
     return decorate if fn is None else decorate(fn)
+
+
+def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:
+    given = {} if context is None else context.resources
+    missing = [need.name for need in needs.values() if need.name not in given and not need.optional]
+    if missing:
+        raise ConfigError(
+            f"{name}: there is no resource '{missing[0]}'", hint="system.resource(name, factory)"
+        )
+    return {wanted: given[wanted] for wanted in needs if wanted in given}
 
 
 async def _as_async(items: Any) -> AsyncGenerator[Any, None]:

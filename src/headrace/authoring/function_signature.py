@@ -18,17 +18,20 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
 )
+from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
 from headrace.exceptions import ConfigError
-from headrace.model.message import Rejected
+from headrace.model.message import Meta, Rejected
 from headrace.model.port import Port, PortTable
 from headrace.model.settings import can_convert
 
-from .annotations import hints_of_function
+from .annotations import hints_of_function, read_function
+from .resource import ResourceNeed, resource_need
 
 _ITERATORS = (Generator, Iterator, Iterable, AsyncGenerator, AsyncIterator, AsyncIterable)
 _AWAITABLES = (Awaitable, Coroutine)
@@ -58,18 +61,34 @@ def underlying(fn: Any) -> Any:
             fn = type(fn).__call__
 
 
-def parameters(fn: Callable[..., Any]) -> tuple[str | None, type[msgspec.Struct]]:
-    """Return the name of the message parameter (None for a source) and the type of the settings.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of a function, by what they are for.
+
+    Attributes:
+        message: The name of the message parameter; None for a source.
+        settings: The type of the settings: its keyword-only parameters.
+        resources: The keyword-only parameters that are resources of the system.
+        meta: The keyword-only parameter that takes the ``Meta`` of a message; empty where there is none.
+    """
+
+    message: str | None
+    settings: type[msgspec.Struct]
+    resources: Mapping[str, ResourceNeed]
+    meta: str
+
+
+def parameters(fn: Callable[..., Any]) -> Parameters:
+    """Return what the parameters of a function are for.
 
     Raises:
         ConfigError: The parameters are not at most one message and settings after a ``*``.
     """
     message: str | None = None
-    fields: list[tuple[str, Any, Any]] = []
-    hints = hints_of_function(underlying(fn))
+    named: list[inspect.Parameter] = []
     for parameter in _signature(fn).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            fields.append(_field(parameter, hints.get(parameter.name, Any)))
+            named.append(parameter)
         elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigError(f"{title(fn)} takes *args or **kwargs", hint="name its settings after a *")
         elif message is None:
@@ -77,8 +96,28 @@ def parameters(fn: Callable[..., Any]) -> tuple[str | None, type[msgspec.Struct]
         elif parameter.default is parameter.empty:
             hint = "give the bound method to component()" if message == "self" else "write settings after a *"
             raise ConfigError(f"{title(fn)} takes two messages", hint=hint)
+    return _sorted_out(fn, message, named)
+
+
+def _sorted_out(fn: Any, message: str | None, named: list[inspect.Parameter]) -> Parameters:
+    """Tell settings, resources and ``meta`` apart among the keyword-only parameters."""
+    fields: list[tuple[str, Any, Any]] = []
+    resources: dict[str, ResourceNeed] = {}
+    meta = ""
+    hints = hints_of_function(underlying(fn))
+    for parameter in named:
+        kind = hints.get(parameter.name, Any)
+        need = resource_need(parameter.name, kind, optional=parameter.default is not parameter.empty)
+        if need is not None:
+            resources[need.name] = need
+        elif _bare(kind) is Meta:
+            meta = parameter.name
+        else:
+            fields.append(_field(parameter, kind))
+    if meta and message is None:
+        raise ConfigError(f"{title(fn)} is a source: there is no message to have a Meta", hint="leave it out")
     settings = msgspec.defstruct("Settings", fields, forbid_unknown_fields=True, kw_only=True)
-    return message, settings
+    return Parameters(message, settings, resources, meta)
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature:
@@ -104,7 +143,8 @@ def _field(parameter: inspect.Parameter, kind: Any) -> tuple[str, Any, Any]:
 
 def ports(fn: Callable[..., Any], message: str | None) -> PortTable:
     """Return the ports of a function: ``in``, ``out`` where anything is returned, and ``rejected``."""
-    hints = {name: _bare(kind) for name, kind in hints_of_function(underlying(fn)).items()}
+    read = read_function(underlying(fn))
+    hints = {name: _bare(kind) for name, kind in read.types.items()}
     inputs = {} if message is None else {"in": Port("in", hints.get(message, Any))}
     outputs: dict[str, Port] = {}
     kept = _without_none_and_rejected(_produced(fn, hints.get("return", Any)))
@@ -113,7 +153,8 @@ def ports(fn: Callable[..., Any], message: str | None) -> PortTable:
     outputs["rejected"] = Port("rejected", Rejected, optional=True)
     code = getattr(inspect.unwrap(underlying(fn)), "__code__", None)
     where = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
-    return PortTable(inputs, outputs, where=where)
+    named = {message or "": "in", "return": "out"}
+    return PortTable(inputs, outputs, where=where, unresolved=read.unchecked(named))
 
 
 def _bare(kind: Any) -> Any:
@@ -145,4 +186,4 @@ def _is_rejected(kind: Any) -> bool:
     return (get_origin(kind) or kind) is Rejected
 
 
-__all__ = ["parameters", "ports", "title", "underlying", "yields"]
+__all__ = ["Parameters", "parameters", "ports", "title", "underlying", "yields"]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Envelope", "Rejected"]
+__all__ = ["Envelope", "Meta", "Rejected"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,24 @@ class Envelope(msgspec.Struct, frozen=True):
     timestamp: float
     version: int
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What is known about a message beside itself; made only for those who ask for it.
+
+    Args:
+        id: unique, and sortable by the time of making; the same at every attempt.
+        attempt: which attempt at the message this is, from 1.
+        event_time: when what it tells of happened, seconds since the epoch; None where nobody said.
+        headers: text that travels beside the message.
+        trace: trace context (``traceparent``); empty where there is none.
+    """
+
+    id: str
+    attempt: int = 1
+    event_time: float | None = None
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    trace: str = ""
 
 
 class Rejected(msgspec.Struct, Generic[T], frozen=True):

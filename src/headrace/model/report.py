@@ -7,13 +7,13 @@ from typing import Literal
 
 from .ledger import SystemLedger
 
-Phase = Literal["setup", "process", "cleanup"]
+Phase = Literal["setup", "process", "cleanup", "open", "close"]
 Outcome = Literal["finished", "stopped", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One error of one component, and the phase of its life in which it came."""
+    """One error of one component (or of a resource: ``open``, ``close``), and the phase of its life."""
 
     component: str
     phase: Phase
@@ -38,7 +38,19 @@ class Overrun:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that failed for good, with everything needed to understand it."""
+    """A message that failed for good, with everything needed to understand it.
+
+    Attributes:
+        number: Its number in the store, from 1.
+        component: Who failed on it.
+        edge: The key of the edge that it came by; empty where that is not known.
+        message: The message itself.
+        error: The last error.
+        traceback: That error's traceback, as text.
+        attempts: How often it was tried.
+        at: When it died, in seconds since the epoch.
+        id: The message's id, as its ``Meta`` had it.
+    """
 
     number: int
     component: str
@@ -48,6 +60,7 @@ class DeadLetter:
     traceback: str
     attempts: int
     at: float
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

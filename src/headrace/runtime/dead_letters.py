@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Self
 
 import anyio
 
@@ -37,27 +38,41 @@ class DeadLetterStore:
         """How many letters were ever stored: the number of the last one."""
         return self._count
 
-    def letters(self) -> tuple[DeadLetter, ...]:
-        """Return what is stored, oldest first."""
-        return tuple(self._letters.values())
+    def letters(self, number: int | None = None) -> tuple[DeadLetter, ...]:
+        """Return what is stored, oldest first: all, or the letter of a number."""
+        return tuple(letter for letter in self._letters.values() if number in (None, letter.number))
 
     async def put(
-        self, component: str, message: object, error: BaseException, *, attempts: int, edge: str
+        self,
+        component: str,
+        message: object,
+        error: BaseException,
+        *,
+        attempts: int,
+        edge: str,
+        id: str = "",
     ) -> None:
         """Store a message; waits while the store is full."""
         while len(self._letters) >= self.limit:
             self._room = self._room or anyio.Event()
             await self._room.wait()
-        self.put_now(component, message, error, attempts=attempts, edge=edge)
+        self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
 
     def put_now(
-        self, component: str, message: object, error: BaseException, *, attempts: int, edge: str
+        self,
+        component: str,
+        message: object,
+        error: BaseException,
+        *,
+        attempts: int,
+        edge: str,
+        id: str = "",
     ) -> None:
         """Store a message even if that exceeds the limit: the last words of a component that crashed."""
         self._count += 1
         text = "".join(traceback.format_exception(error))
         self._letters[self._count] = DeadLetter(
-            self._count, component, edge, message, error, text, attempts, self._clock()
+            self._count, component, edge, message, error, text, attempts, self._clock(), id
         )
 
     def discard(self, number: int | None = None) -> int:
@@ -71,4 +86,30 @@ class DeadLetterStore:
         return len(numbers)
 
 
-__all__ = ["DeadLetterStore"]
+class DeadLetters(tuple[DeadLetter, ...]):
+    """The letters of a system at one moment, oldest first.
+
+    ``await letters.redrive()`` sends them once more to the components that failed on them.
+    """
+
+    _redrive: Callable[[Iterable[DeadLetter]], Awaitable[int]]
+
+    @classmethod
+    def of(
+        cls, letters: Iterable[DeadLetter], redrive: Callable[[Iterable[DeadLetter]], Awaitable[int]]
+    ) -> Self:
+        """Return letters that know how to be sent again."""
+        made = cls(letters)
+        made._redrive = redrive
+        return made
+
+    async def redrive(self) -> int:
+        """Send these letters once more; see ``SystemExecutionHarness.redrive``.
+
+        Returns:
+            How many went on their way; a letter that is gone, or whose component has ended, does not.
+        """
+        return await self._redrive(self)
+
+
+__all__ = ["DeadLetterStore", "DeadLetters"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,13 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.lowlevel import checkpoint, current_token
 
 from headrace.authoring.context import Context
-from headrace.exceptions import SystemFailed
+from headrace.authoring.function_component import FunctionComponent
+from headrace.exceptions import HarnessForkedError, SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
-from headrace.model.report import Failure, Outcome, ShutdownReport
+from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
+from headrace.model.scope import seen_from
+from headrace.streams.message_ids import MessageIds
 
 from .books import system_ledger
 from .dead_letters import DeadLetterStore
@@ -28,6 +33,7 @@ from .driven import leaves, without_groups_of_one
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
+from .resources import Resources
 from .supervisor import Supervised
 from .wiring import Member
 
@@ -42,10 +48,15 @@ class Run:
         harness: The system to run.
         timeouts: Its deadlines.
         dead_letters: Where messages go that failed for good.
+        redrive: For a run in which sources stay silent: the letters to send once more.
     """
 
     def __init__(
-        self, harness: SystemExecutionHarness, timeouts: Timeouts, dead_letters: DeadLetterStore
+        self,
+        harness: SystemExecutionHarness,
+        timeouts: Timeouts,
+        dead_letters: DeadLetterStore,
+        redrive: tuple[DeadLetter, ...] | None = None,
     ) -> None:
         self.over = Event()
         self.report: ShutdownReport | None = None
@@ -57,20 +68,38 @@ class Run:
         self._timeouts = timeouts
         self._dead_letters = dead_letters
         self._letters_before = dead_letters.total
+        self._revived = 0
+        self._to_redrive = redrive
+        self.redriven = 0
+        self.announced = False
+        self._pid = os.getpid()
         self._log = get_logger(system=harness.name)
         self._native_token: Any = current_token().native_token
         self._loop_context = copy_context()  # by its variables AnyIO knows its loop; a plain thread has none
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
+        self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
+        self._ids = MessageIds()
         self._running: dict[str, Supervised] = {}
         self._alive = 0
         self._drain = Drain(self._running, timeouts, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
-        self._announced = False
         self._phases = CancelScope()
         self._stop_began: float | None = None
         self._stop_requested = False
+
+    def refuse_in_fork(self) -> None:
+        """Raise in a forked process, where nothing of this run is.
+
+        Raises:
+            HarnessForkedError: This process was forked after the run had begun.
+        """
+        if os.getpid() != self._pid:
+            raise HarnessForkedError(
+                f"{self._harness.name} was started in process {self._pid} and does not run in {os.getpid()}, "
+                "which was forked from it; make and run a system of its own here, or start after the fork"
+            )
 
     # --- being stopped ---------------------------------------------------------------------------
 
@@ -138,11 +167,13 @@ class Run:
                     await watchers.start(self._watch_signals)
                 try:
                     with self._phases:
-                        await self._phases_of_work(task_status)
+                        if await self._resources.open(watchers, self._timeouts.setup):
+                            await self._phases_of_work(task_status)
                     outcome = "stopped" if self._stop_requested else "finished"
                 finally:
                     with CancelScope(shield=True):
                         await self._lifecycle.clean_up(self._timeouts.cleanup)
+                        await self._resources.close(self._timeouts.cleanup)
                     watchers.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise without_groups_of_one(group) from None
@@ -151,7 +182,7 @@ class Run:
             self.report = self._make_report(outcome, began)
             self._log.info("ended", outcome=self.report.outcome, summary=self.report.summary())
         self._raise_failures(self.report)
-        if not self._announced:  # stopped during set-up: whoever waits for the start need not wait on
+        if not self.announced:  # stopped during set-up: whoever waits for the start need not wait on
             task_status.started()
         return self.report
 
@@ -161,16 +192,29 @@ class Run:
         layers = [[members[name] for name in layer] for layer in topology.layers]
         for endpoint in self._wiring.unconnected_outputs():
             self._log.warning("output is not connected; its messages are discarded", port=str(endpoint))
+        for member in members.values():
+            self._give_resources(member)
         if not await self._lifecycle.set_up(layers, self._timeouts.setup):
             return
         try:
             async with create_task_group() as self.task_group:
                 await self._start([members[name] for name in topology.downstream_first], topology.cycles)
-                self._announced = True
+                self.announced = True
                 task_status.started()
                 await self._wait_for_all(self.task_group)
         finally:
             self.task_group = None
+
+    def _give_resources(self, member: Member) -> None:
+        """Fill the attributes that a component class declares as resources."""
+        if not isinstance(member.component, FunctionComponent):
+            seen = seen_from(member.name, self._resources.values)
+            for name in member.needs:
+                setattr(member.component, name, seen.get(name))
+
+    def _resource_failed(self) -> None:
+        """Take note that a resource failed while it was in use: nobody can go on without it."""
+        self._begin_drain()
 
     async def _wait_for_all(self, group: TaskGroup) -> None:
         try:
@@ -186,8 +230,10 @@ class Run:
         assert self.task_group is not None
         for member in members:
             one = Supervised(member, self._harness, self._dead_letters, self._has_ended, self._log)
+            one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)
+        self.redriven += self.redrive(self._to_redrive or ())
         for cycle in cycles:
             inlets = [inlet for name in cycle for inlet in self._wiring.members[name].inlets.values()]
             unit = CycleUnit([self._running[n] for n in cycle], [e for inlet in inlets for e in inlet.lanes])
@@ -216,12 +262,40 @@ class Run:
         if not self._alive:
             self._all_ended.set()
 
+    # --- dead letters ------------------------------------------------------------------------------
+
+    def redrive(self, letters: Iterable[DeadLetter]) -> int:
+        """Put letters back on the edges they came by, where the reader has not ended.
+
+        Returns:
+            How many went back.
+        """
+        known = {letter.number for letter in self._dead_letters.letters()}
+        back: dict[str, list[DeadLetter]] = {}
+        for letter in letters:
+            edge = self._wiring.edges.get(letter.edge)
+            if edge is not None and not edge.reader_ended and letter.number in known:
+                back.setdefault(letter.edge, []).append(letter)
+        for key, some in back.items():
+            edge = self._wiring.edges[key]
+            for letter in some:
+                self._dead_letters.discard(letter.number)
+                if letter.number > self._letters_before:  # it is in the books of this run: not dead after all
+                    edge.dead_lettered -= 1
+                    self._revived += 1
+                else:
+                    edge.accepted += 1
+            edge.inlet.put_back(edge, [letter.message for letter in some])
+        number = sum(map(len, back.values()))
+        self._log.info("redriven", letters=number)
+        return number
+
     # --- the result --------------------------------------------------------------------------------
 
     def _make_report(self, outcome: Outcome, began: float) -> ShutdownReport:
         now = current_time()
         letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
-        failures = (*self._failures, *self._lifecycle.failures)
+        failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -229,15 +303,20 @@ class Run:
             seconds=now - began,
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
-            overruns=(*self._drain.overruns, *self._lifecycle.overruns),
+            overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
             ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
             dead_letters=letters,
         )
 
     @property
+    def first_failure(self) -> Failure | None:
+        """The first thing that went wrong; None while nothing has."""
+        return next(iter((*self._resources.failures, *self._failures, *self._lifecycle.failures)), None)
+
+    @property
     def dead(self) -> int:
         """How many messages have died in this run, also those whose letters were discarded."""
-        return self._dead_letters.total - self._letters_before
+        return self._dead_letters.total - self._letters_before - self._revived
 
     def _raise_failures(self, report: ShutdownReport) -> None:
         for failure in report.failures:
@@ -254,13 +333,14 @@ class Run:
                 raise RuntimeError(f"{name}: spawn() works while the component runs: call it from process()")
             self._running[name].spawn(fn, *args, **options)
 
-        async def dead_letter(message: object, error: BaseException, *, attempts: int, edge: str) -> None:
+        async def dead_letter(
+            message: object, error: BaseException, *, attempts: int, edge: str, id: str = ""
+        ) -> None:
             self._log.warning(
                 "message dead-lettered", component=name, edge=edge, attempts=attempts, error=str(error)
             )
-            await self._dead_letters.put(name, message, error, attempts=attempts, edge=edge)
+            await self._dead_letters.put(name, message, error, attempts=attempts, edge=edge, id=id)
 
-        resources: Mapping[str, Any] = MappingProxyType({})
         return Context(
             name=name,
             system=self._harness.name,
@@ -268,10 +348,11 @@ class Run:
             logger=self._log.bind(component=name),
             random=random.Random(),
             stop_event=self.stop_event,
-            resources=resources,
+            resources=MappingProxyType(seen_from(name, self._resources.values)),
             spawn=spawn,
             report_status=lambda text: self._log.info("status", component=name, text=text),
             dead_letter=dead_letter,
+            new_id=lambda: self._ids(time.time()),
         )
 
 

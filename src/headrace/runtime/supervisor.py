@@ -49,6 +49,7 @@ class Supervised:
         self.member = member
         self.verdict: Verdict | None = None
         self.error: BaseException | None = None
+        self.silent = False
         self.stopping: Literal["grace", "deadline", ""] = ""
         self.forced_at = ""
         self.on_task_end: Callable[[], None] | None = None
@@ -113,7 +114,8 @@ class Supervised:
         try:
             with self._scope:
                 async with create_task_group() as self._group:
-                    await self._work(self._process)
+                    if not self.silent:
+                        await self._work(self._process)
         except BaseException as error:
             if not self.forced_at or without_cancellation(error) is None:
                 self._judge("crashed" if self._errors else "cancelled")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
@@ -11,32 +11,24 @@ import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from headrace.exceptions import HarnessAlreadyRunning, HarnessNotRunning
+from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
-from headrace.model.options import (
-    DEFAULT_BUFFER_SIZE,
-    Attempts,
-    EdgeOptions,
-    FanOut,
-    KeyFn,
-    OutputOptions,
-    Timeouts,
-    WhenFull,
-)
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
 from headrace.model.report import DeadLetter, ShutdownReport
-from headrace.model.topology import Topology
-from headrace.streams.stream_manager import StreamManager
 
-from .books import Summary, system_ledger
-from .dead_letters import DeadLetterStore
-from .hosting import hosted
+from .books import system_ledger
+from .collecting import collect
+from .dead_letters import DeadLetters, DeadLetterStore
+from .health import SystemHealth, health_of
+from .hosting import Host, hosted, in_event_loop
 from .run import Run, raise_system_failed
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
-from .wiring import ComponentHandle, Connectable, Connection, Wiring
+from .system_builder import SystemBuilder
+from .wiring import Connectable
 
 
-class SystemExecutionHarness:
+class SystemExecutionHarness(SystemBuilder):
     """Runs a system of components: sets them up, runs them in one task group, stops them cleanly.
 
     Args:
@@ -63,32 +55,15 @@ class SystemExecutionHarness:
         source_grace: float = 0.5,
         dead_letter_limit: int = 10_000,
     ) -> None:
-        self.name = name
-        self.buffer_size = EdgeOptions(buffer_size).buffer_size
+        super().__init__(name, buffer_size)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
-        self.wiring = Wiring()
-        self.summary = Summary()
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self._run: Run | None = None
         self._last: Run | None = None
+        self._host: Host | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
 
     # --- what it holds ---------------------------------------------------------------------------
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """The registered components, by name."""
-        return self.wiring.components
-
-    @property
-    def streams(self) -> dict[str, tuple[Any, Any]]:
-        """The pair of send and receive stream of each edge, by ``"a.out -> b.in"``."""
-        return self.wiring.streams
-
-    @property
-    def stream_manager(self) -> StreamManager:
-        """The table of the system's open streams; its statistics cover every edge of a run."""
-        return self.wiring.stream_manager
 
     @property
     def task_group(self) -> TaskGroup | None:
@@ -110,11 +85,6 @@ class SystemExecutionHarness:
         """How the last run ended; None before the first end."""
         return None if self._last is None else self._last.report
 
-    @property
-    def topology(self) -> Topology:
-        """The shape of the graph."""
-        return self.wiring.topology()
-
     def ledger(self) -> SystemLedger:
         """Return the books as they stand now."""
         run = self._run or self._last
@@ -124,120 +94,17 @@ class SystemExecutionHarness:
         """Return a snapshot of all components and edges; may be called from any thread."""
         return take_statistics(self.name, self.running, self.wiring)
 
-    def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """Return the messages that failed for good, oldest first."""
-        return self._dead_letters.letters()
+    def health(self) -> SystemHealth:
+        """Return whether the system is ready to work, and if not why; may be called from any thread."""
+        return health_of(self.name, self._run, self.report, self.wiring)
+
+    def dead_letters(self) -> DeadLetters:
+        """Return the messages that failed for good, oldest first; ``await letters.redrive()`` tries them again."""
+        return DeadLetters.of(self._dead_letters.letters(), self._redrive)
 
     def discard_dead_letters(self, number: int | None = None) -> int:
         """Forget one dead letter, or all; returns how many. Components that wait for room go on."""
         return self._dead_letters.discard(number)
-
-    # --- wiring ------------------------------------------------------------------------------------
-
-    def register_component(self, name: str, component: Any) -> None:
-        """Take a component into the system.
-
-        Args:
-            name: Its name in the system.
-            component: Any object with ``setup``, ``process`` and ``cleanup``, or a function component.
-
-        Raises:
-            ComponentAlreadyRegistered: The name is taken.
-            NotAComponentError: A method is missing.
-            HarnessAlreadyRunning: A run is under way.
-        """
-        self.add(name, component)
-
-    def add(
-        self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
-    ) -> ComponentHandle:
-        """Make a component from a class or a function and take it into the system.
-
-        Args:
-            name: Its name in the system.
-            factory: A class called as ``factory(name, config)``, a function, or a finished component.
-            config: Its settings as a mapping.
-            settings: Its settings by name; they win over ``config``.
-
-        Returns:
-            A handle whose attributes are its ports, for ``connect``.
-
-        Raises:
-            WiringError: The name is taken, the settings do not fit, or it is no component.
-            HarnessAlreadyRunning: A run is under way.
-        """
-        return self._add(name, factory, {**(config or {}), **settings}, None)
-
-    def _add(
-        self, name: str, factory: Any, config: Mapping[str, Any], attempts: Attempts | None
-    ) -> ComponentHandle:
-        self._refuse_while_running("add a component")
-        member = self.wiring.register(name, factory, config, attempts=attempts)
-        return ComponentHandle(name, member.component)
-
-    def connect(
-        self,
-        from_output: Connectable,
-        to_input: Connectable,
-        *,
-        buffer_size: int | None = None,
-        when_full: WhenFull = "block",
-        copy: bool = False,
-    ) -> Connection:
-        """Join an output to an input; the same output may go to several inputs, and the other way round.
-
-        Args:
-            from_output: ``"component.port"``, a port of a handle, or a component with one output.
-            to_input: ``"component.port"``, a port of a handle, or a component with one input.
-            buffer_size: The capacity of the edge in messages; the system's where None.
-            when_full: ``block``, ``drop_oldest``, ``drop_newest`` or ``error``.
-            copy: Whether each message is deep-copied.
-
-        Raises:
-            WiringError: An endpoint is unknown, the types do not fit, or the two are connected already.
-            HarnessAlreadyRunning: A run is under way.
-        """
-        self._refuse_while_running("connect")
-        size = self.buffer_size if buffer_size is None else buffer_size
-        return self.wiring.connect(from_output, to_input, EdgeOptions(size, when_full, copy))
-
-    def spread(self, output: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
-        """Say how an output with several edges spreads its messages.
-
-        Args:
-            output: The output.
-            fan_out: ``broadcast`` (each message to all), ``balance`` (to one with room) or ``by_key``.
-            key: For ``by_key``: a function of the message; equal keys go to the same edge.
-        """
-        self._refuse_while_running("change an output")
-        self.wiring.spread(output, OutputOptions(fan_out, key))
-
-    def summarize(
-        self,
-        *,
-        taken_in: str | list[str] | None = None,
-        given_out: str | list[str] | None = None,
-        rejected: str | list[str] | None = None,
-    ) -> None:
-        """Say which ports the one-line summary counts; what is not said is taken from the graph's shape.
-
-        Args:
-            taken_in: Outputs whose messages count as taken in (all sources).
-            given_out: Inputs whose acknowledged messages count as given out (all sinks).
-            rejected: Outputs whose messages count as rejected (all named ``rejected``).
-
-        Raises:
-            WiringError: A port is unknown.
-        """
-        self.summary = Summary(
-            self.wiring.endpoints(taken_in, "output"),
-            self.wiring.endpoints(given_out, "input"),
-            self.wiring.endpoints(rejected, "output"),
-        )
-
-    def _refuse_while_running(self, what: str) -> None:
-        if self.running:
-            raise HarnessAlreadyRunning(f"{self.name}: cannot {what} during a run; await stop() first")
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -261,18 +128,46 @@ class SystemExecutionHarness:
             WiringError: A required input is not connected; nothing was set up.
             SystemFailed: A component failed; the first error is its cause.
         """
-        if self.running:
+        run = self._begin()
+        return await self._finish(run, handle_signals=handle_signals, task_status=task_status)
+
+    def _begin(self, redrive: tuple[DeadLetter, ...] | None = None) -> Run:
+        if self._run is not None:
+            self._run.refuse_in_fork()
             raise HarnessAlreadyRunning(f"{self.name} is running already; await stop() first")
         problems = self.wiring.problems()
         if problems:
             raise problems[0]
         self.wiring.open()
-        run = self._run = self._last = Run(self, self.timeouts, self._dead_letters)
+        self._run = self._last = Run(self, self.timeouts, self._dead_letters, redrive)
+        return self._run
+
+    async def _finish(
+        self,
+        run: Run,
+        *,
+        handle_signals: bool = False,
+        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ) -> ShutdownReport:
         try:
             return await run.execute(handle_signals=handle_signals, task_status=task_status)
         finally:
             self._run = None
             run.over.set()
+
+    async def start(self) -> None:
+        """Start the system and return once all its components run; ``stop()`` or ``wait()`` ends that.
+
+        It runs in a task of its own in this event loop, for programs with no block to put it around: cells of a
+        notebook, start-up hooks. Where there is a block, ``async with system`` is the better way.
+
+        Raises:
+            HarnessAlreadyRunning: A run is under way.
+            WiringError: A required input is not connected; nothing was set up.
+            SystemFailed: A component failed while the system was starting.
+        """
+        self._host = Host()
+        await self._host.start(self)
 
     async def stop(self) -> ShutdownReport | None:
         """Drain the system and wait until it has ended; from within a component, request it and return.
@@ -283,6 +178,7 @@ class SystemExecutionHarness:
         run = self._run
         if run is None:
             return None
+        run.refuse_in_fork()
         run.begin_stop()
         if any(harness is self for harness in inside.get()):
             return None
@@ -293,6 +189,7 @@ class SystemExecutionHarness:
         """Ask for a drain and return at once; from any thread, and from signal handlers."""
         run = self._run
         if run is not None:
+            run.refuse_in_fork()
             run.request_stop()
 
     async def wait(self) -> ShutdownReport:
@@ -305,10 +202,75 @@ class SystemExecutionHarness:
         run = self._run or self._last
         if run is None:
             raise HarnessNotRunning(f"{self.name} has not been run")
+        if run is self._run:
+            run.refuse_in_fork()
         await run.over.wait()
         assert run.report is not None  # whatever happened
         raise_system_failed(run.report)
         return run.report
+
+    async def redrive(self, number: int | None = None) -> int:
+        """Send dead letters once more to the components that failed on them, ahead of other messages.
+
+        During a run they go back to their edges, and this returns at once. Otherwise it makes a run of its own
+        in which the sources stay silent, and returns when that is over.
+
+        Args:
+            number: The number of one letter; all where None.
+
+        Returns:
+            How many went on their way; a letter whose component has ended by itself stays where it is.
+
+        Raises:
+            SystemFailed: That run failed.
+        """
+        return await self._redrive(self._dead_letters.letters(number))
+
+    async def _redrive(self, letters: Iterable[DeadLetter]) -> int:
+        if self._run is not None:
+            self._run.refuse_in_fork()
+            return self._run.redrive(letters)
+        wanted = tuple(letters)
+        if not wanted:
+            return 0
+        run = self._begin(redrive=wanted)
+        await self._finish(run)
+        return run.redriven
+
+    async def collect(self, output: Connectable, n: int = 1, *, timeout: float | None = None) -> list[Any]:
+        """Return the next messages that a running component sends; they go their usual way as well.
+
+        Args:
+            output: The output: ``"component.port"``, a port of a handle, or a component with one output.
+            n: How many; fewer come back where the run ends before.
+            timeout: Seconds after which what has come until then is returned.
+
+        Raises:
+            HarnessNotRunning: No run is under way.
+            WiringError: There is no such output.
+        """
+        run = self._run
+        if run is None:
+            raise HarnessNotRunning(f"{self.name} does not run: `await system.start()` first")
+        return await collect(run, self.wiring.outlet(output), n, timeout)
+
+    def _repr_html_(self) -> str:
+        """Return the drawn graph, for notebooks."""
+        from headrace.model.graph_svg import draw_svg
+
+        from .picture import picture_of
+
+        return draw_svg(picture_of(self))
+
+    def to_yaml(self) -> str:
+        """Return the system as a blueprint, where everything in it has an importable name.
+
+        Raises:
+            NotSerializableSystemError: Something has none; the error lists all of it.
+        """
+        from .to_blueprint import to_yaml
+
+        return to_yaml(self)
 
     def run_blocking(self, *, backend: str = "asyncio", handle_signals: bool = True) -> ShutdownReport:
         """Run the system in an event loop of its own, with its signals; for programs that do nothing else.
@@ -316,7 +278,14 @@ class SystemExecutionHarness:
         Args:
             backend: ``asyncio`` or ``trio``.
             handle_signals: Whether SIGINT and SIGTERM drain the system.
+
+        Raises:
+            HarnessError: An event loop runs in this thread already, as in a notebook.
         """
+        if in_event_loop():
+            raise HarnessError(
+                f"{self.name}: an event loop runs here already; `await system.run()`, or `await system.start()`"
+            )
 
         async def main() -> ShutdownReport:
             return await self.run(handle_signals=handle_signals)

@@ -5,19 +5,21 @@ What is wrong is an error here, before anything runs; ``check`` and ``run`` both
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.authoring.component import ComponentLike
 from headrace.authoring.factory import build_component
+from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle, registered_as
 from headrace.authoring.ports import ports_of
+from headrace.authoring.resource import ResourceNeed, resources_of
 from headrace.exceptions import (
     ComponentAlreadyRegistered,
     DuplicateConnectionError,
     InvalidEndpointError,
     NotAComponentError,
     PortTypeError,
+    ResourceAlreadyRegistered,
     UnconnectedPortError,
     UnknownComponentError,
     UnknownPortError,
@@ -26,7 +28,8 @@ from headrace.exceptions import (
 from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions
-from headrace.model.port import Port, PortTable, fits, type_name
+from headrace.model.port import Port, PortTable, misfit, type_name
+from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.inlet import AnyInlet, Inlet
@@ -34,16 +37,36 @@ from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.stream_manager import StreamManager
 
 from .edge_observer import EdgeObserver
+from .resources import ResourceSpec, check_resource, resource_problem
 
 
 @dataclass(eq=False)
 class Member:
-    """A registered component with what the runtime keeps about it."""
+    """A registered component with what the runtime keeps about it.
+
+    Attributes:
+        name: Its name in the system.
+        component: The component itself.
+        status: Where it is in its life.
+        ports: What ports it declares.
+        needs: The resources it asks for, by name.
+        factory: What it was made from: a class, a function, or the component itself.
+        config: The settings it was made with.
+        attempts: What was said of failing messages where it was registered; None for what its function says.
+        where: File and line of the call that registered it; nothing where that was a blueprint.
+        inlets: Its input ports.
+        outlets: Its output ports.
+    """
 
     name: str
     component: Any
     status: ComponentStatus
     ports: PortTable
+    needs: Mapping[str, ResourceNeed] = field(default_factory=dict)
+    factory: Any = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    attempts: Attempts | None = None
+    where: tuple[str, int] = ("", 0)
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
 
@@ -55,53 +78,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection from an output to an input, with its options."""
+    """A connection from an output to an input, with its options and the call (file, line) that made it."""
 
     sender: Endpoint
     receiver: Endpoint
     options: EdgeOptions
+    where: tuple[str, int] = field(default=("", 0), compare=False)
 
     @property
     def key(self) -> str:
         """``a.out -> b.in``."""
         return f"{self.sender} -> {self.receiver}"
-
-
-@dataclass(frozen=True, slots=True)
-class PortHandle:
-    """A port of a component of a system, to be given to ``connect``."""
-
-    endpoint: Endpoint
-
-    def __str__(self) -> str:
-        return str(self.endpoint)
-
-
-class ComponentHandle:
-    """What ``add`` returns: attributes are ports (``parse.out``, ``rows.in_``), to be given to ``connect``."""
-
-    def __init__(self, name: str, component: ComponentLike) -> None:
-        self._name = name
-        self._component = component
-
-    @property
-    def component(self) -> ComponentLike:
-        """The component itself."""
-        return self._component
-
-    def __getattr__(self, port: str) -> PortHandle:
-        if port.startswith("_"):
-            raise AttributeError(port)
-        return PortHandle(Endpoint(self._name, port.rstrip("_")))
-
-    def __str__(self) -> str:
-        return self._name
-
-    def __repr__(self) -> str:
-        return f"<component {self._name!r}>"
-
-
-Connectable = str | PortHandle | ComponentHandle
 
 
 class Wiring:
@@ -113,6 +100,7 @@ class Wiring:
         self.connections: dict[str, Connection] = {}
         self.edges: dict[str, AnyEdge] = {}
         self.outputs: dict[Endpoint, OutputOptions] = {}
+        self.resources: dict[str, ResourceSpec] = {}
         self.streams: dict[str, tuple[Any, Any]] = {}
         self.stream_manager = StreamManager()
         self._names: dict[int, str] = {}
@@ -127,25 +115,62 @@ class Wiring:
         config: Mapping[str, Any] | None = None,
         *,
         attempts: Attempts | None = None,
+        where: tuple[str, int] = ("", 0),
     ) -> Member:
         """Take a component into the system under a name of its own."""
         self._check_name(name, factory)
-        component = build_component(name, factory, config, attempts=attempts)
-        status = getattr(component, "status", None)
-        if not isinstance(status, ComponentStatus):
-            status = ComponentStatus(name)
-        member = Member(name, component, status, ports_of(component))
-        self.members[name] = member
-        self.components[name] = component
-        self._names[id(component)] = name
+        member = _member(name, factory, config, attempts, where)
+        self._take(member)
+        self._open_ports(member)
+        return member
+
+    def replace(self, name: str, factory: Any, config: Mapping[str, Any] | None = None) -> Member:
+        """Put another component in the place of a registered one; its connections stay.
+
+        Raises:
+            WiringError: There is no such component, or a port of its connections is missing in the new one or
+                of a type that does not fit. Nothing has changed.
+        """
+        old = self._member_named(name)
+        self._check_object(name, factory)
+        new = _member(name, factory, config, None, old.where)
+        self._take(new)
+        try:
+            for connection in self.connections.values():
+                for end, direction in ((connection.sender, "output"), (connection.receiver, "input")):
+                    if end.component == name:
+                        self._resolve(str(end), direction)
+                if name in (connection.sender.component, connection.receiver.component):
+                    self._check_types(connection.sender, connection.receiver)
+        except WiringError:
+            self._take(old)
+            raise
+        self._renew()
+        return new
+
+    def _take(self, member: Member) -> None:
+        previous = self.components.get(member.name)
+        if previous is not None:
+            self._names.pop(id(previous), None)
+        self.members[member.name] = member
+        self.components[member.name] = member.component
+        self._names[id(member.component)] = member.name
+
+    def _open_ports(self, member: Member) -> None:
         for port in member.ports.outputs or ():
             self._outlet(member, port)
         for port, declared in (member.ports.inputs or {}).items():
             if declared.optional and declared.attribute:
-                setattr(component, declared.attribute, None)
+                setattr(member.component, declared.attribute, None)
             elif port not in member.inlets:
-                member.inlets.setdefault(port, Inlet(f"{name}.{port}"))
-        return member
+                member.inlets.setdefault(port, Inlet(f"{member.name}.{port}"))
+
+    def _member_named(self, name: str) -> Member:
+        if name not in self.members:
+            raise UnknownComponentError(
+                f"no component is named '{name}'", hint=did_you_mean(name, self.members)
+            )
+        return self.members[name]
 
     def _check_name(self, name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name.strip() or name != name.strip() or "->" in name:
@@ -154,17 +179,26 @@ class Wiring:
             raise ComponentAlreadyRegistered(
                 f"a component named '{name}' is registered already", hint="take another name"
             )
+        self._check_object(name, factory)
+
+    def _check_object(self, name: str, factory: Any) -> None:
         other = self._names.get(id(factory))
         if other is not None:
             raise ComponentAlreadyRegistered(f"'{name}' is the same object as '{other}'")
 
     # --- connections ---------------------------------------------------------------------------
 
-    def connect(self, sender: Connectable, receiver: Connectable, options: EdgeOptions) -> Connection:
+    def connect(
+        self,
+        sender: Connectable,
+        receiver: Connectable,
+        options: EdgeOptions,
+        where: tuple[str, int] = ("", 0),
+    ) -> Connection:
         """Join an output to an input."""
         source = self._resolve(sender, "output")
         target = self._resolve(receiver, "input")
-        connection = Connection(source, target, options)
+        connection = Connection(source, target, options, where)
         if connection.key in self.connections:
             raise DuplicateConnectionError(
                 f"{connection.key} is connected twice", hint="delete one of the two"
@@ -180,6 +214,11 @@ class Wiring:
         self.outputs[endpoint] = options
         self._outlet(self.members[endpoint.component], endpoint.port).options = options
 
+    def outlet(self, output: Connectable) -> AnyOutlet:
+        """Return an output port."""
+        endpoint = self._resolve(output, "output")
+        return self._outlet(self.members[endpoint.component], endpoint.port)
+
     def endpoints(self, ports: str | list[str] | None, direction: str) -> tuple[Endpoint, ...] | None:
         """Return the ports that one or several strings name."""
         if ports is None:
@@ -189,7 +228,7 @@ class Wiring:
         )
 
     def _resolve(self, what: Connectable, direction: str) -> Endpoint:
-        text = str(what) if isinstance(what, (PortHandle, ComponentHandle)) else what
+        text = registered_as(what, self._names)
         endpoint = Endpoint(text) if isinstance(text, str) and text in self.members else parse_endpoint(text)
         member = self.members.get(endpoint.component)
         if member is None:
@@ -212,10 +251,11 @@ class Wiring:
     def _check_types(self, source: Endpoint, target: Endpoint) -> None:
         sent = _port_type(self.members[source.component].ports.outputs, source.port)
         accepted = _port_type(self.members[target.component].ports.inputs, target.port)
-        if not fits(sent, accepted):
+        reason = misfit(sent, accepted)
+        if reason is not None:
             raise PortTypeError(
                 f"{source}: {type_name(sent)} -> {target}: {type_name(accepted)}",
-                hint="what is sent does not fit what is accepted",
+                hint=reason or "what is sent does not fit what is accepted",
             )
 
     def _outlet(self, member: Member, port: str) -> AnyOutlet:
@@ -251,6 +291,26 @@ class Wiring:
         self.stream_manager.release(connection.key)
         self.stream_manager.adopt(connection.key, sending, receiving, EdgeObserver(edge))
 
+    # --- resources -------------------------------------------------------------------------------
+
+    def add_resource(self, spec: ResourceSpec) -> None:
+        """Take a shared resource into the system."""
+        if not isinstance(spec.name, str) or not spec.name.rpartition("/")[2].isidentifier():
+            raise WiringError(
+                f"a resource needs a name, not {spec.name!r}", hint="take one that a parameter can have"
+            )
+        if spec.name in self.resources:
+            raise ResourceAlreadyRegistered(
+                f"a resource named '{spec.name}' is registered already", hint="take another name"
+            )
+        check_resource(spec)
+        self.resources[spec.name] = spec
+
+    def replace_resource(self, spec: ResourceSpec) -> None:
+        """Put another resource in the place of a registered one."""
+        check_resource(spec)
+        self.resources[spec.name] = spec
+
     # --- a run -----------------------------------------------------------------------------------
 
     def problems(self) -> list[WiringError]:
@@ -259,14 +319,16 @@ class Wiring:
         for member in self.members.values():
             for port, declared in (member.ports.inputs or {}).items():
                 if not declared.optional and not member.inlets[port].lanes:
-                    found.append(
-                        UnconnectedPortError(
-                            f"input '{member.name}.{port}' is not connected",
-                            hint="connect an output to it, or declare it `In[...] | None`",
-                            component=member.name,
-                            port=port,
-                        )
+                    error = UnconnectedPortError(
+                        f"input '{member.name}.{port}' is not connected",
+                        hint="connect an output to it, or declare it `In[...] | None`",
+                        component=member.name,
+                        port=port,
                     )
+                    found.append(error.at(member.where))
+            seen = seen_from(member.name, self.resources) if member.needs else {}
+            problems = (resource_problem(seen, member.name, n) for n in member.needs.values())
+            found += [problem.at(member.where) for problem in problems if problem is not None]
         return found
 
     def unconnected_outputs(self) -> list[Endpoint]:
@@ -285,13 +347,21 @@ class Wiring:
         self._used = True
 
     def _renew(self) -> None:
+        taps = {port.name: port.taps for port in self._ports()}
         for member in self.members.values():
             member.inlets.clear()
             member.outlets.clear()
-            for port in member.ports.outputs or ():
-                self._outlet(member, port)
+            self._open_ports(member)
         for connection in self.connections.values():
             self._join(connection)
+        for port in self._ports():
+            for tap in taps.get(port.name, ()):
+                port.add_tap(tap)
+
+    def _ports(self) -> Iterator[AnyInlet | AnyOutlet]:
+        for member in self.members.values():
+            yield from member.inlets.values()
+            yield from member.outlets.values()
 
     def release_ended(self, member: Member) -> None:
         """Take the edges of a member that have ended on both sides out of the table of streams."""
@@ -310,6 +380,23 @@ class Wiring:
         """Return the shape of the graph."""
         links = ((c.sender.component, c.receiver.component) for c in self.connections.values())
         return Topology.of(self.members, links)
+
+
+def _member(
+    name: str,
+    factory: Any,
+    config: Mapping[str, Any] | None,
+    attempts: Attempts | None,
+    where: tuple[str, int],
+) -> Member:
+    component = build_component(name, factory, config, attempts=attempts)
+    status = getattr(component, "status", None)
+    if not isinstance(status, ComponentStatus):
+        status = ComponentStatus(name)
+    needs = resources_of(component)
+    return Member(
+        name, component, status, ports_of(component), needs, factory, dict(config or {}), attempts, where
+    )
 
 
 def _give(

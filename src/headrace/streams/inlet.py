@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeVar
 
@@ -11,12 +12,15 @@ from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
 
 from headrace.exceptions import InputEndedError
+from headrace.model.message import Meta
 
 from .edge import Edge, Waiter, unwinding
+from .message_ids import MessageIds
 from .pace import Pace
 
 T = TypeVar("T")
 _SHARE = 8
+_new_id = MessageIds()
 Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
@@ -24,10 +28,10 @@ class Inlet(Generic[T]):
     """An input port: the edges that lead into it, its handles, and the tasks that wait for a message.
 
     ``lane`` is the edge that the fast path reads. Where there are several, it moves on, in turn, when that
-    edge is empty and after ``_SHARE`` messages, so that all senders get equal shares.
+    edge is empty and after ``_SHARE`` messages, so that all senders get equal shares. With taps there is none.
     """
 
-    __slots__ = ("_turn", "ended", "handles", "hungry", "lane", "lanes", "name", "on_idle")
+    __slots__ = ("_turn", "ended", "handles", "hungry", "lane", "lanes", "name", "on_idle", "taps")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,13 +40,29 @@ class Inlet(Generic[T]):
         self.handles: set[EdgeReceiveStream[T]] = set()
         self.hungry: deque[Waiter] = deque()
         self.on_idle: Callable[[], None] | None = None
+        self.taps: tuple[Callable[[T], None], ...] = ()
         self.ended = False
         self._turn = 0
 
     def add(self, edge: Edge[T]) -> None:
         """Let another edge lead into this port."""
         self.lanes.append(edge)
-        self.lane = edge
+        self.lane = None if self.taps else edge
+
+    def add_tap(self, tap: Callable[[T], None]) -> None:
+        """Call ``tap`` with each message that is handed over, from now on; it must be quick and not raise."""
+        self.taps = (*self.taps, tap)
+        self.lane = None
+
+    def remove_tap(self, tap: Callable[[T], None]) -> None:
+        """Do not call ``tap`` any more."""
+        self.taps = tuple(other for other in self.taps if other != tap)
+
+    def put_back(self, edge: Edge[T], messages: Iterable[T]) -> None:
+        """Let messages be received next, before what is buffered; capacity does not count for them."""
+        edge.buffer.extendleft(reversed(list(messages)))
+        while self.hungry and edge.buffer:
+            self.wake()
 
     def open(self) -> EdgeReceiveStream[T]:
         """Return a new handle on this port."""
@@ -114,9 +134,10 @@ class Inlet(Generic[T]):
         lanes = self.lanes
         for _ in lanes:
             self._turn = (self._turn + 1) % len(lanes)
-            if lanes[self._turn].buffer:
-                self.lane = lanes[self._turn]
-                return self.lane
+            edge = lanes[self._turn]
+            if edge.buffer:
+                self.lane = None if self.taps else edge
+                return edge
         return None
 
 
@@ -195,6 +216,16 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             edge.wake_sender()
         return item
 
+    async def receive_with_meta(self) -> tuple[T, Meta]:
+        """Return the next message with what is known about it; its id is made now.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        message = await self.receive()
+        return message, Meta(_new_id(time.time()))
+
     async def __anext__(self) -> T:
         pace = self._pace
         edge = self._inlet.lane
@@ -256,6 +287,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.hand_edge = edge
         self.hand = item
         edge.wake_sender()
+        for tap in self._inlet.taps:
+            tap(item)
         return item
 
     async def _wait(self) -> Edge[T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -22,9 +22,12 @@ _LARGEST_TURN = 64
 
 
 class Outlet(Generic[T]):
-    """An output port: its edges, its handles, and how messages spread over the edges."""
+    """An output port: its edges, its handles, and how messages spread over the edges.
 
-    __slots__ = ("_turn", "discarded", "ended", "handles", "lanes", "name", "options", "solo")
+    ``solo`` is the edge of the fast path: the only one there is, while nothing special is the matter.
+    """
+
+    __slots__ = ("_turn", "discarded", "ended", "handles", "lanes", "name", "options", "solo", "taps")
 
     def __init__(self, name: str, options: OutputOptions | None = None) -> None:
         self.name = name
@@ -32,6 +35,7 @@ class Outlet(Generic[T]):
         self.lanes: list[Edge[T]] = []
         self.solo: Edge[T] | None = None
         self.handles: set[EdgeSendStream[T]] = set()
+        self.taps: tuple[Callable[[T], None], ...] = ()
         self.discarded = 0
         self.ended = False
         self._turn = 0
@@ -39,7 +43,20 @@ class Outlet(Generic[T]):
     def add(self, edge: Edge[T]) -> None:
         """Let another edge leave this port."""
         self.lanes.append(edge)
-        self.solo = edge if len(self.lanes) == 1 else None
+        self._choose_path()
+
+    def add_tap(self, tap: Callable[[T], None]) -> None:
+        """Call ``tap`` with each message that ``send`` accepts, from now on; it must be quick and not raise."""
+        self.taps = (*self.taps, tap)
+        self._choose_path()
+
+    def remove_tap(self, tap: Callable[[T], None]) -> None:
+        """Do not call ``tap`` any more."""
+        self.taps = tuple(other for other in self.taps if other != tap)
+        self._choose_path()
+
+    def _choose_path(self) -> None:
+        self.solo = self.lanes[0] if len(self.lanes) == 1 and not self.taps else None
 
     def open(self) -> EdgeSendStream[T]:
         """Return a new handle on this port."""
@@ -85,10 +102,11 @@ class Outlet(Generic[T]):
             ReaderEndedError: Every reader has ended for good.
             EdgeFullError: A full edge has the policy ``error``.
         """
-        if self.options.fan_out == "broadcast" and self._broadcast_quickly(item):
+        if self.options.fan_out == "broadcast" and not self.taps and self._broadcast_quickly(item):
             return None
         if not self.lanes:
             self.discarded += 1
+            self._tell_taps(item)
             return None
         targets = self._targets(item)
         for edge in targets:
@@ -99,7 +117,12 @@ class Outlet(Generic[T]):
         copies = [copy.deepcopy(item) if edge.options.copy else item for edge in targets]
         for edge, one in zip(targets, copies, strict=True):
             edge.append(one)
+        self._tell_taps(item)
         return None
+
+    def _tell_taps(self, item: T) -> None:
+        for tap in self.taps:
+            tap(item)
 
     def _broadcast_quickly(self, item: T) -> bool:
         """Append to every edge if all have plain room; 4 edges take a third of the time of the long way."""

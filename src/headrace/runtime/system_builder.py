@@ -1,0 +1,343 @@
+"""What a system is made of: components, resources and connections, by the calls of a Python program.
+
+The half of the harness that is at work before a run; `system_execution_harness` has the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from headrace.authoring.handles import (
+    AnyInput,
+    AnyOutput,
+    ComponentHandle,
+    Connectable,
+    FunctionHandle,
+    Registrable,
+    SinkHandle,
+    SourceHandle,
+)
+from headrace.exceptions import HarnessAlreadyRunning, WiringError
+from headrace.model.message import Rejected
+from headrace.model.options import (
+    DEFAULT_BUFFER_SIZE,
+    Attempts,
+    EdgeOptions,
+    FanOut,
+    KeyFn,
+    OutputOptions,
+    WhenFull,
+)
+from headrace.model.topology import Topology
+from headrace.streams.stream_manager import StreamManager
+
+from .books import Summary
+from .caller import caller
+from .resources import ResourceSpec
+from .wiring import Connection, Wiring
+
+C = TypeVar("C", bound=Registrable)
+M = TypeVar("M")
+FittingMessage = TypeVar("FittingMessage")
+P = ParamSpec("P")
+R = TypeVar("R")
+Nothing = Rejected[Any] | None
+Silence = Nothing | Awaitable[Nothing] | Iterator[Nothing] | AsyncIterator[Nothing]
+
+
+class SystemBuilder:
+    """A system that is put together; ``SystemExecutionHarness`` can run it as well."""
+
+    name: str
+    buffer_size: int
+
+    def __init__(self, name: str, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
+        self.name = name
+        self.buffer_size = EdgeOptions(buffer_size).buffer_size
+        self.wiring = Wiring()
+        self.summary = Summary()
+
+    # --- what it holds ---------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return False
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The registered components, by name."""
+        return self.wiring.components
+
+    @property
+    def streams(self) -> dict[str, tuple[Any, Any]]:
+        """The pair of send and receive stream of each edge, by ``"a.out -> b.in"``."""
+        return self.wiring.streams
+
+    @property
+    def stream_manager(self) -> StreamManager:
+        """The table of the system's open streams; its statistics cover every edge of a run."""
+        return self.wiring.stream_manager
+
+    @property
+    def topology(self) -> Topology:
+        """The shape of the graph."""
+        return self.wiring.topology()
+
+    # --- wiring ------------------------------------------------------------------------------------
+
+    def register_component(self, name: str, component: Any) -> None:
+        """Take a component into the system.
+
+        Args:
+            name: Its name in the system.
+            component: Any object with ``setup``, ``process`` and ``cleanup``, or a function component.
+
+        Raises:
+            ComponentAlreadyRegistered: The name is taken.
+            NotAComponentError: A method is missing.
+            HarnessAlreadyRunning: A run is under way.
+        """
+        self.add(name, component)
+
+    @overload
+    def add(
+        self, name: str, factory: type[C], config: Mapping[str, Any] | None = None, /, **settings: Any
+    ) -> C: ...
+
+    @overload
+    def add(
+        self, name: str, factory: C, config: Mapping[str, Any] | None = None, /, **settings: Any
+    ) -> C: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[
+            Concatenate[M, P], Nothing | Awaitable[Nothing] | Iterator[Nothing] | AsyncIterator[Nothing]
+        ],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> SinkHandle[M]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[Concatenate[M, P], AsyncIterator[R | Rejected[Any] | None]],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> FunctionHandle[M, R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[Concatenate[M, P], Iterator[R | Rejected[Any] | None]],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> FunctionHandle[M, R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[Concatenate[M, P], Awaitable[R | Rejected[Any] | None]],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> FunctionHandle[M, R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[Concatenate[M, P], R | Rejected[Any] | None],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> FunctionHandle[M, R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[P, AsyncIterator[R | Rejected[Any] | None]],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> SourceHandle[R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[P, Iterator[R | Rejected[Any] | None]],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> SourceHandle[R]: ...
+
+    @overload
+    def add(
+        self,
+        name: str,
+        factory: Callable[..., Any],
+        config: Mapping[str, Any] | None = None,
+        /,
+        **settings: Any,
+    ) -> ComponentHandle: ...
+
+    def add(
+        self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
+    ) -> Any:
+        """Make a component from a class or a function and take it into the system.
+
+        Args:
+            name: Its name in the system.
+            factory: A class called as ``factory(name, config)``, a function, or a finished component.
+            config: Its settings as a mapping.
+            settings: Its settings by name; they win over ``config``.
+
+        Returns:
+            A handle whose attributes are its ports, for ``connect``; to a type checker it is the class itself,
+            or what a function takes and gives.
+
+        Raises:
+            WiringError: The name is taken, the settings do not fit, or it is no component.
+            HarnessAlreadyRunning: A run is under way.
+        """
+        return self._add(name, factory, {**(config or {}), **settings}, None)
+
+    def _add(
+        self, name: str, factory: Any, config: Mapping[str, Any], attempts: Attempts | None
+    ) -> ComponentHandle:
+        with self._changing("add a component") as where:
+            self.wiring.register(name, factory, config, attempts=attempts, where=where)
+        return ComponentHandle(name, lambda: self.wiring.members[name])
+
+    def resource(
+        self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
+    ) -> None:
+        """Take a shared resource into the system: opened before set-up, closed after all clean-up.
+
+        Components ask for it by its name: ``db: Resource[Pool]``, as a keyword-only parameter of a function
+        or as an annotation of a class. ``context.resources`` has all of them.
+
+        Args:
+            name: Its name, as parameters can have it.
+            factory: Called with the settings at each run; gives an (async) context manager. A generator
+                function that yields once is one.
+            config: Its settings as a mapping.
+            settings: Its settings by name; they win over ``config``.
+
+        Raises:
+            WiringError: The name is taken, or the factory cannot be called with these settings.
+            HarnessAlreadyRunning: A run is under way.
+        """
+        with self._changing("add a resource") as where:
+            self.wiring.add_resource(ResourceSpec(name, factory, {**(config or {}), **settings}, where))
+
+    def replace(
+        self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
+    ) -> None:
+        """Put another component or resource in the place of a registered one; its connections stay.
+
+        Args:
+            name: The name of a component, or else of a resource.
+            factory: What takes its place, as for ``add`` or ``resource``.
+            config: Its settings as a mapping.
+            settings: Its settings by name; they win over ``config``.
+
+        Raises:
+            WiringError: There is nothing of this name, or what is new does not fit; nothing has changed.
+            HarnessAlreadyRunning: A run is under way.
+        """
+        both = {**(config or {}), **settings}
+        with self._changing("replace a part") as where:
+            if name in self.wiring.resources and name not in self.wiring.members:
+                self.wiring.replace_resource(ResourceSpec(name, factory, both, where))
+            else:
+                self.wiring.replace(name, factory, both)
+
+    def connect(
+        self,
+        from_output: AnyOutput[FittingMessage],
+        to_input: AnyInput[FittingMessage],
+        *,
+        buffer_size: int | None = None,
+        when_full: WhenFull = "block",
+        copy: bool = False,
+    ) -> Connection:
+        """Join an output to an input; the same output may go to several inputs, and the other way round.
+
+        Args:
+            from_output: ``"component.port"``, a port of a handle, or a component with one output.
+            to_input: ``"component.port"``, a port of a handle, or a component with one input.
+            buffer_size: The capacity of the edge in messages; the system's where None.
+            when_full: ``block``, ``drop_oldest``, ``drop_newest`` or ``error``.
+            copy: Whether each message is deep-copied.
+
+        Raises:
+            WiringError: An endpoint is unknown, the types do not fit, or the two are connected already.
+            HarnessAlreadyRunning: A run is under way.
+        """
+        with self._changing("connect") as where:
+            size = self.buffer_size if buffer_size is None else buffer_size
+            return self.wiring.connect(from_output, to_input, EdgeOptions(size, when_full, copy), where)
+
+    def spread(self, output: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
+        """Say how an output with several edges spreads its messages.
+
+        Args:
+            output: The output.
+            fan_out: ``broadcast`` (each message to all), ``balance`` (to one with room) or ``by_key``.
+            key: For ``by_key``: a function of the message; equal keys go to the same edge.
+        """
+        with self._changing("change an output"):
+            self.wiring.spread(output, OutputOptions(fan_out, key))
+
+    def summarize(
+        self,
+        *,
+        taken_in: str | list[str] | None = None,
+        given_out: str | list[str] | None = None,
+        rejected: str | list[str] | None = None,
+    ) -> None:
+        """Say which ports the one-line summary counts; what is not said is taken from the graph's shape.
+
+        Args:
+            taken_in: Outputs whose messages count as taken in (all sources).
+            given_out: Inputs whose acknowledged messages count as given out (all sinks).
+            rejected: Outputs whose messages count as rejected (all named ``rejected``).
+
+        Raises:
+            WiringError: A port is unknown.
+        """
+        with self._changing("change the summary"):
+            self.summary = Summary(
+                self.wiring.endpoints(taken_in, "output"),
+                self.wiring.endpoints(given_out, "input"),
+                self.wiring.endpoints(rejected, "output"),
+            )
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[tuple[str, int]]:
+        """Refuse a change during a run; let an error of the wiring say which line of the program is wrong."""
+        if self.running:
+            raise HarnessAlreadyRunning(f"{self.name}: cannot {what} during a run; await stop() first")
+        where = caller()
+        try:
+            yield where
+        except WiringError as error:
+            error.at(where)
+            raise
+
+
+__all__ = ["SystemBuilder"]
