@@ -55,3 +55,9 @@ def test_with_nothing_near_a_short_list_is_shown_and_a_long_one_is_not() -> None
     assert did_you_mean("xyz", ["b", "a", "a"]) == "known: a, b"
     assert did_you_mean("xyz", [f"part{number}" for number in range(9)]) == ""
     assert did_you_mean("xyz", []) == ""
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2J.out", "a.o\x07ut", "a\n.b"])
+def test_what_a_terminal_would_obey_is_no_endpoint(text: str) -> None:
+    with pytest.raises(InvalidEndpointError, match="of printable characters"):
+        parse_endpoint(text)

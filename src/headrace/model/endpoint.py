@@ -33,7 +33,18 @@ def parse_endpoint(text: object) -> Endpoint:
         component, port = port, ""
     if not component or (dot and not port):
         raise InvalidEndpointError(f"{text!r} is not an endpoint", hint="write 'component.port'")
+    refuse_unprintable("an endpoint", text.strip())
     return Endpoint(component, port)
+
+
+def refuse_unprintable(what: str, text: str) -> None:
+    """Refuse a name that could not be shown as it is: it would reach terminals and logs.
+
+    Raises:
+        InvalidEndpointError: There is a control character or the like in it.
+    """
+    if not text.isprintable():
+        raise InvalidEndpointError(f"{what} is of printable characters, not {text!r}", hint="write another name")
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
@@ -47,4 +58,4 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return ""
 
 
-__all__ = ["Endpoint", "did_you_mean", "parse_endpoint"]
+__all__ = ["Endpoint", "did_you_mean", "parse_endpoint", "refuse_unprintable"]

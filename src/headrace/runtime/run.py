@@ -287,7 +287,8 @@ class Run:
                     edge.accepted += 1
             edge.inlet.put_back(edge, [letter.message for letter in some])
         number = sum(map(len, back.values()))
-        self._log.info("redriven", letters=number)
+        if number:
+            self._log.info("redriven", letters=number)
         return number
 
     # --- the result --------------------------------------------------------------------------------

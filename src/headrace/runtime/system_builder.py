@@ -21,6 +21,7 @@ from headrace.authoring.handles import (
 )
 from headrace.exceptions import HarnessAlreadyRunning, WiringError
 from headrace.model.message import Rejected
+from headrace.model.endpoint import refuse_unprintable
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
     Attempts,
@@ -54,6 +55,7 @@ class SystemBuilder:
     buffer_size: int
 
     def __init__(self, name: str, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
+        refuse_unprintable("a system's name", name)
         self.name = name
         self.buffer_size = EdgeOptions(buffer_size).buffer_size
         self.wiring = Wiring()

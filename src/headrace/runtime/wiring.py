@@ -26,7 +26,7 @@ from headrace.exceptions import (
     WiringError,
 )
 from headrace.model.component_status import ComponentStatus
-from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint
+from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions
 from headrace.model.port import Port, PortTable, misfit, type_name
 from headrace.model.scope import seen_from
@@ -175,6 +175,7 @@ class Wiring:
     def _check_name(self, name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name.strip() or name != name.strip() or "->" in name:
             raise WiringError(f"a component needs a name, not {name!r}")
+        refuse_unprintable("a component's name", name)
         if name in self.members:
             raise ComponentAlreadyRegistered(
                 f"a component named '{name}' is registered already", hint="take another name"
