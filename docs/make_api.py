@@ -84,7 +84,7 @@ def errors_page() -> str:
         "## Codes of `headrace check`",
         "",
         "`E` is an error, `W` a warning. A message has the place, the code, what is wrong and how to mend it:",
-        "`bp.yaml:6:5: error E102 unknown key 'atempts', did you mean 'attempts'?`",
+        "`bp.yaml:6:5: error E102 unknown key 'atempts', did you mean 'attempts'?` See [warnings](warnings.md).",
         "",
         "| code | what is wrong |",
         "|---|---|",

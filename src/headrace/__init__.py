@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from headrace.authoring.ports import In, Out
     from headrace.authoring.resource import Resource
     from headrace.exceptions import HeadraceError, InvalidStateTransition, SystemFailed
+    from headrace.model.blueprint import field_key
     from headrace.model.component_status import ComponentState, ComponentStatus
     from headrace.model.message import Envelope, Meta, Rejected
     from headrace.model.report import DeadLetter, ShutdownReport
     from headrace.runtime.dead_letters import DeadLetters
     from headrace.runtime.health import SystemHealth
     from headrace.runtime.system_execution_harness import System, SystemExecutionHarness
+    from headrace.runtime.wiring_warnings import find_warnings
     from headrace.streams.message_protocol import MessageProtocol
     from headrace.streams.stream_framework import BroadcastReport, StreamFramework, StreamFrameworkStatistics
     from headrace.streams.stream_manager import StreamInfo, StreamManager
@@ -63,6 +65,8 @@ _HOMES = {
     "SystemFailed": "exceptions",
     "SystemHealth": "runtime.health",
     "component": "authoring.function_component",
+    "field_key": "model.blueprint",
+    "find_warnings": "runtime.wiring_warnings",
 }
 
 __all__ = [
@@ -99,6 +103,8 @@ __all__ = [
     "SystemFailed",
     "SystemHealth",
     "component",
+    "field_key",
+    "find_warnings",
 ]
 
 

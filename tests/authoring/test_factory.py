@@ -59,6 +59,68 @@ def test_a_finished_component_is_taken_as_it_is() -> None:
     assert build_component("other", part) is part
 
 
+class Plain(Component):
+    def process(self) -> None:  # type: ignore[override]
+        """Forget the ``async``."""
+        if self.config:
+            return
+        for _ in range(3):
+            print()
+
+
+class Forever(Component):
+    def process(self) -> None:  # type: ignore[override]
+        while True:
+            print()
+
+
+class Yielding(Component):
+    async def process(self) -> Any:
+        yield 1
+
+
+class Opening(Component):
+    def setup(self, harness_context: Any = None) -> Any:
+        yield
+
+
+class Passing(Component):
+    """Its methods are plain functions, but each call gives a coroutine, or is done at once."""
+
+    def setup(self, harness_context: Any = None) -> None:  # type: ignore[override]
+        """Do nothing, at once."""
+
+    def process(self) -> Any:
+        if self.config:
+            return None
+        return super().process()
+
+
+def traced(method: Any) -> Any:
+    """Return a method that calls another."""
+
+    @functools.wraps(method)
+    def call(self: Any) -> Any:
+        return method(self)
+
+    return call
+
+
+class Traced(Component):
+    @traced
+    async def process(self) -> None:
+        """Do nothing."""
+
+
+class Partial(Component):
+    process = functools.partial(Component.process, Component("other"))  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("cls", [Passing, Traced, Partial])
+def test_a_plain_method_that_gives_a_coroutine_is_none_of_our_business(cls: Any) -> None:
+    assert build_component("c", cls, {"a": 1}).config == {"a": 1}
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -96,6 +158,19 @@ def test_the_attempts_of_a_function_can_be_set_from_outside() -> None:
             r"as Nameless\(name, config\); define",
         ),
         (lambda: build_component("x", max), ConfigError, "max shows no signature"),
+        (
+            lambda: build_component("x", Plain),
+            NotAComponentError,
+            r"x: Plain.process\(\) is no coroutine function; write `async def process`",
+        ),
+        (
+            lambda: build_component("x", Plain("x")),
+            NotAComponentError,
+            r"Plain.process\(\) is no coroutine function",
+        ),
+        (lambda: build_component("x", Forever), NotAComponentError, "is no coroutine function"),
+        (lambda: build_component("x", Yielding), NotAComponentError, r"Yielding.process\(\) is a generator"),
+        (lambda: build_component("x", Opening), NotAComponentError, r"Opening.setup\(\) is a generator"),
         (lambda: build_component("x", Component("c"), {"a": 1}), ConfigError, "takes no settings here: a"),
         (
             lambda: build_component("x", HarnessComponent, attempts=Attempts(2)),

@@ -215,7 +215,7 @@ def test_a_config_class_types_the_settings() -> None:
         (lambda: Typed("t", {"rate": "3"}), "setting 'rate': Expected `int`"),
         (lambda: Typed("t", {"rate": 3, "unti": "F"}), "did you mean 'unit'"),
         (lambda: Data("d", {"rat": 3}), "did you mean 'rate'"),
-        (lambda: Wrong("w", {"rate": 3}), "use a msgspec Struct or a dataclass"),
+        (lambda: Wrong("w", {"rate": 3}), "use a msgspec Struct, a dataclass or a pydantic model"),
     ],
 )
 def test_settings_that_do_not_fit_are_an_error_when_the_component_is_made(make: Any, text: str) -> None:

@@ -98,7 +98,7 @@ def test_warnings_exit_with_0_and_with_2_where_strict(invoke: Invoke, module: Mo
     module("warned", GOOD.replace("-> None", "-> int"))
     result = invoke("check", "warned:system")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0].startswith("warned.py:11:1: warning W301 output 'show.out' is not")
+    assert result.stdout.splitlines()[0].startswith("warned.py:13:1: warning W301 output 'show.out' is not")
     assert result.stdout.splitlines()[-1] == "warned:system: ok, 2 components, 1 connection, 1 warning"
     strict = invoke("check", "warned:system", "--strict")
     assert strict.exit_code == 2
@@ -168,3 +168,85 @@ def test_an_output_that_is_full_is_told_in_one_line() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "Error: the output cannot be written: No space left on device\n"
+
+
+SLEEPY = """
+import time
+
+from headrace import HarnessComponent, In, System, component
+
+@component
+def numbers():
+    yield 1
+
+class Sleepy(HarnessComponent):
+    in_: In[int]
+
+    async def process(self):
+        async for number in self.in_:
+            time.sleep(number)
+
+system = System("s")
+system.add("numbers", numbers)
+system.add("sleepy", Sleepy)
+system.connect("numbers", "sleepy")
+"""
+BLOCKING = "sleepy.py:15:13: warning W310 time.sleep(...) blocks the event loop: all components stand still"
+
+
+def test_the_sources_of_components_are_looked_at_in_a_program_and_in_a_blueprint(
+    invoke: Invoke, module: Module, tmp_path: Path
+) -> None:
+    module("sleepy", SLEEPY)
+    program = invoke("check", "sleepy:system")
+    assert program.exit_code == 0
+    assert program.stdout.splitlines()[0].startswith(BLOCKING)
+    assert invoke("check", "sleepy:system", "--strict").exit_code == 2
+    (tmp_path / "sleepy.yaml").write_text(
+        'system: s\ncomponents:\n  a: {type: "sleepy:numbers"}\n  b: {type: "sleepy:Sleepy"}\n'
+        "connections: [a -> b]\n"
+    )
+    blueprint = invoke("check", "sleepy.yaml")
+    assert blueprint.exit_code == 0
+    assert blueprint.stdout.splitlines()[0].startswith(BLOCKING)
+    assert blueprint.stdout.splitlines()[-1] == "sleepy.yaml: ok, 2 components, 1 connection, 1 warning"
+    (problem,) = json.loads(invoke("check", "sleepy.yaml", "--format", "json").stdout)["problems"]
+    assert problem.items() >= {"file": "sleepy.py", "line": 15, "column": 13, "code": "W310"}.items()
+
+
+def test_a_comment_silences_a_warning(invoke: Invoke, module: Module) -> None:
+    module("quiet", SLEEPY.replace("time.sleep(number)", "time.sleep(number)  # headrace: ignore[W310]"))
+    assert invoke("check", "quiet:system", "--strict").exit_code == 0
+
+
+def test_a_process_that_is_not_async_is_an_error_in_a_program_and_in_a_blueprint(
+    invoke: Invoke, module: Module, tmp_path: Path
+) -> None:
+    module(
+        "plain", SLEEPY.replace("async def process(self):", "def process(self):").replace("async for", "for")
+    )
+    program = invoke("check", "plain:system")
+    assert program.exit_code == 2
+    assert program.stdout.splitlines()[0] == (
+        "plain.py:19:1: error E211 sleepy: Sleepy.process() is no coroutine function, write `async def process`"
+    )
+    (tmp_path / "parts.py").write_text(SLEEPY.partition("system =")[0].replace("async ", ""))
+    (tmp_path / "plain.yaml").write_text('system: s\ncomponents:\n  b: {type: "parts:Sleepy"}\n')
+    blueprint = invoke("check", "plain.yaml")
+    assert blueprint.exit_code == 2
+    assert blueprint.stdout.splitlines()[0] == (
+        "plain.yaml:3:13: error E211 b: Sleepy.process() is no coroutine function, write `async def process`"
+    )
+
+
+def test_an_empty_program_is_warned_of(invoke: Invoke, module: Module) -> None:
+    module("empty", "from headrace import System\n\nsystem = System('s')\n")
+    result = invoke("check", "empty:system")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("empty.py:3:1: warning W306 the system has no components")
+
+
+def test_what_is_wrong_already_is_not_warned_of(invoke: Invoke, module: Module) -> None:
+    module("lonely", SLEEPY.replace('system.connect("numbers", "sleepy")', ""))
+    lines = invoke("check", "lonely:system").stdout.splitlines()
+    assert [line.split()[2] for line in lines[:-1]] == ["W310", "W303", "E224"]

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from headrace import HarnessComponent, In, Out, System, component
 from headrace.cli.drawing import draw_dot, draw_json, draw_mermaid
 from headrace.cli.drawing_text import draw_text
+from headrace.cli.files import NotWritten
 from headrace.cli.graph import _can_draw
-from headrace.cli.picture import ComponentPicture, LinkPicture, Picture, picture_of
 from headrace.model.options import EdgeOptions
+from headrace.model.picture import ComponentPicture, LinkPicture, Picture
+from headrace.runtime.picture import picture_of
 
 FLIGHTS = Path(__file__).resolve().parents[2] / "examples" / "01-flights" / "flights.yaml"
 ODD = [
@@ -257,7 +259,7 @@ def test_odd_names_are_escaped_for_dot(name: str) -> None:
         subprocess.run(["dot", "-Tsvg"], input=text, text=True, capture_output=True, check=True)
 
 
-@pytest.mark.parametrize("form", ["mermaid", "dot", "json"])
+@pytest.mark.parametrize("form", ["svg", "mermaid", "dot", "json"])
 def test_the_command_prints_each_format(
     form: str, invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +267,9 @@ def test_the_command_prints_each_format(
     monkeypatch.setenv("OUT", "out")
     result = invoke("graph", FLIGHTS, "--format", form)
     assert result.exit_code == 0
-    assert result.stdout.startswith({"mermaid": "flowchart LR\n", "dot": "digraph ", "json": "{"}[form])
+    assert result.stdout.startswith(
+        {"svg": "<svg ", "mermaid": "flowchart LR\n", "dot": "digraph ", "json": "{"}[form]
+    )
 
 
 def test_a_bad_blueprint_is_explained_on_stderr(invoke: Callable[..., Result]) -> None:
@@ -281,3 +285,54 @@ def test_a_bad_blueprint_is_explained_on_stderr(invoke: Callable[..., Result]) -
 )
 def test_box_characters_are_for_outputs_that_have_them(encoding: str | None, can: bool) -> None:
     assert _can_draw(encoding) is can
+
+
+# --- a file ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(module: Callable[[str, str], str]) -> str:
+    """Return a target: a program of one component."""
+    parts = "from headrace import System, component\n@component\ndef take(n: int) -> None: ...\n"
+    module("drawn", f"{parts}system = System('drawn')\nsystem.add('take', take)\n")
+    return "drawn:system"
+
+
+def drawing(
+    invoke: Callable[..., Result], program: str, monkeypatch: pytest.MonkeyPatch, *more: str
+) -> Result:
+    """Draw the program, with what keeps it from running left out of account."""
+    from headrace.cli import target
+
+    monkeypatch.setattr(target, "_checked", lambda name, harness, at: target.Loaded(name, harness))
+    return invoke("graph", program, *more)
+
+
+def test_a_drawing_can_go_to_a_file(
+    invoke: Callable[..., Result], program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("system.svg").write_text("old", encoding="utf-8")
+    result = drawing(invoke, program, monkeypatch, "--format", "svg", "--output", "system.svg")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "wrote system.svg\n")
+    text = Path("system.svg").read_text(encoding="utf-8")
+    assert text.startswith("<svg ")
+    assert text.endswith("</svg>\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.py", "system.svg"]
+
+
+def test_a_drawing_can_go_to_a_device(
+    invoke: Callable[..., Result], program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert drawing(invoke, program, monkeypatch, "--output", "/dev/null").exit_code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("output", ["gone/system.svg", "/dev/full"])
+def test_a_file_that_cannot_be_written_is_told(
+    output: str, invoke: Callable[..., Result], program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = drawing(invoke, program, monkeypatch, "--output", output)
+    assert isinstance(result.exception, NotWritten)
+    assert result.exception.exit_code == 2
+    assert f"{output} cannot be written: " in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn.py"]

@@ -8,6 +8,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,23 @@ def test_json_holds_tracebacks_and_warnings(stream: io.StringIO) -> None:
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
     assert first["exception"].endswith("KeyError: 'id'")
     assert second["logger"] == "py.warnings"
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_of_pythons_is_one_line_with_its_place_and_its_mend(
+    stream: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("app.py").write_text("one\n  self.out.send(x)\n")
+    configure_logs("console", "info", stream, colours=False)
+    text = "coroutine 'Out.send' was never awaited"
+    warnings.warn_explicit(text, RuntimeWarning, str(tmp_path / "app.py"), 2)
+    warnings.warn_explicit("two\nlines", UserWarning, "nowhere.py", 7)
+    logging.getLogger("py.warnings").warning("said by somebody else")
+    first, second, third = [line.partition("] ")[2] for line in stream.getvalue().splitlines()]
+    assert first == f"app.py:2: RuntimeWarning: {text}, write 'await' before the call (self.out.send(x))"
+    assert second == "nowhere.py:7: UserWarning: two lines"
+    assert third == "said by somebody else"
 
 
 def test_a_thread_that_fails_is_json_too(stream: io.StringIO) -> None:

@@ -32,7 +32,8 @@ def modules_of(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["run", "--help"], ["check", "--help"], ["graph", "-h"]]
+    "arguments",
+    [["--help"], ["--version"], ["completion", "zsh"], *([name, "--help"] for name in sorted(COMMANDS))],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not modules_of(*arguments) & set(HEAVY)
@@ -74,8 +75,8 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     ("arguments", "message"),
     [
         (["chek", "x"], "Error: No such command 'chek', did you mean 'check'?"),
-        (["fly"], "Error: No such command 'fly', there are check, graph, run."),
-        (["check"], "Error: Missing argument 'TARGET'."),
+        (["fly"], f"Error: No such command 'fly', there are {', '.join(sorted(COMMANDS))}."),
+        (["new"], "Error: Missing argument 'NAME'."),
         (["check", "a", "--fromat", "x"], "Error: No such option '--fromat'"),
         (["run", "a", "--backend", "curio"], "Error: Invalid value for '--backend'"),
     ],

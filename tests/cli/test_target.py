@@ -43,7 +43,7 @@ def test_a_system_in_a_module_of_the_current_folder_is_found(module: Module) -> 
     loaded = load_target("mine:system")
     assert loaded.harness.name == "mine"
     assert loaded.target == "mine:system"
-    assert [str(warning.position) for warning in loaded.warnings] == ["mine.py:9:1"]
+    assert [str(warning.position) for warning in loaded.warnings] == ["mine.py:10:1"]
 
 
 def test_a_function_that_makes_a_system_is_called(module: Module) -> None:
@@ -95,7 +95,7 @@ def test_an_attribute_of_an_attribute_is_found(module: Module) -> None:
         (
             "m:s",
             "\ns = System('s')\ns.add('show', show)",
-            "m.py:10:1: error E224 input 'show.in' is not connected",
+            "m.py:11:1: error E224 input 'show.in' is not connected",
         ),
     ],
 )

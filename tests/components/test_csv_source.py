@@ -277,7 +277,7 @@ async def test_an_encrypted_archive_is_named(run_through: Any, tmp_path: Path) -
         ({"path": "x", "delimiter": "\n"}, "delimiter"),
         ({"path": "x", "encoding": "utf-9"}, "encoding"),
         ({"path": "x", "columns": ["a", "a"]}, "columns"),
-        ({"path": "x", "types": {"a": "date"}}, "types[...]"),
+        ({"path": "x", "types": {"a": "date"}}, "types.a"),
         ({}, "path"),
     ],
 )

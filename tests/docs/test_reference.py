@@ -13,7 +13,7 @@ import pytest
 
 import headrace
 from headrace import exceptions
-from headrace.model import blueprint_reader
+from headrace.model import blueprint_keys
 from headrace.model.blueprint import CODES
 from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Timeouts
@@ -77,8 +77,9 @@ def test_every_error_class_is_there() -> None:
 
 
 def test_every_key_of_a_blueprint_is_there_and_no_other() -> None:
-    reader: Any = blueprint_reader
-    known = {*reader._SYSTEM, *reader._COMPONENT, *reader._CONNECTION, *reader._DEFAULTS, *reader._OUTPUT}
+    keys = blueprint_keys
+    tables = (keys.BLUEPRINT, keys.COMPONENT, keys.RESOURCE, keys.CONNECTION, keys.DEFAULTS, keys.OUTPUT)
+    known = {name for table in tables for name in table.known}
     table = page("blueprint.md").partition("| key | where |")[2]
     written = {name for first, _ in _ROW.findall(table) for name in _NAME.findall(first)}
     assert written == known

@@ -11,10 +11,13 @@ from headrace.model.blueprint import (
     CODES,
     Complaints,
     ComponentSpec,
+    ConnectionSpec,
     Defaults,
     Position,
     Problem,
     Reference,
+    ResourceSpec,
+    Sources,
     field_key,
 )
 
@@ -39,6 +42,61 @@ def test_an_excerpt_of_a_long_line_is_a_window_around_the_place() -> None:
     line, caret = complaints.problems[0].excerpt().splitlines()
     assert len(line) == 100
     assert line[caret.index("^") :].startswith("HERE")
+
+
+def test_problems_of_several_files_come_in_the_order_of_reading_with_the_lines_of_their_file() -> None:
+    sources = Sources()
+    sources.lines.update({"z.yaml": ("from z",), "a.yaml": ("from a",)})
+    complaints = Complaints(sources=sources)
+    for file in ("other", "a.yaml", "z.yaml"):
+        complaints.error(Position(file), "E102", "m")
+    found = [(problem.position.file, problem.source) for problem in complaints.problems]
+    assert found == [("z.yaml", "from z"), ("a.yaml", "from a"), ("other", "")]
+
+
+def test_no_problem_shows_a_secret() -> None:
+    complaints = Complaints()
+    complaints.sources.secrets.add("hunter2")
+    complaints.error(Position("x"), "E250", "login as 'hunter2' failed", "is hunter2 right?")
+    complaints.take(Problem(Position("x"), "warning", "W301", "hunter2", "hunter2"))
+    assert "hunter2" not in str(complaints.problems)
+
+
+def test_what_was_found_elsewhere_gets_the_line_of_its_place() -> None:
+    complaints = Complaints(["first"])
+    complaints.take(Problem(Position("x"), "warning", "W301", "m"))
+    complaints.take(Problem(Position("y"), "warning", "W301", "m", source="own"))
+    assert [problem.source for problem in complaints.problems] == ["first", "own"]
+
+
+def test_a_resource_is_placed_by_its_dotted_names() -> None:
+    spec = ResourceSpec("db", position=Position("x", 3, 1), places={"config": Position("x", 4, 1)})
+    assert spec.place("config.size").line == 4
+    assert spec.place("type").line == 3
+
+
+@pytest.mark.parametrize(("kind", "is_one"), [("sub/a.yaml", True), ("a.yml", True), ("m:yaml", False)])
+def test_a_type_that_names_a_file_is_a_blueprint(kind: str, is_one: bool) -> None:
+    assert ComponentSpec("a", kind).is_blueprint is is_one
+
+
+def test_what_a_part_says_itself_wins_over_what_is_said_around_it() -> None:
+    inner = Defaults(attempts=2).within(Defaults(attempts=5, buffer_size=7))
+    assert (inner.attempts, inner.buffer_size, inner.backoff) == (2, 7, None)
+
+
+def test_a_later_file_changes_only_those_options_of_a_connection_that_it_says() -> None:
+    first = ConnectionSpec(Reference("a"), Reference("b"), 5, "drop_oldest", True)
+    later = ConnectionSpec(Reference("a.out"), Reference("b.in"), 9)
+    changed = first.changed_by(later)
+    assert (changed.buffer_size, changed.when_full, changed.copy) == (9, "drop_oldest", True)
+
+
+def test_keys_of_the_same_fields_are_equal_and_say_what_they_take() -> None:
+    assert field_key("a", 1) == field_key("a", 1)
+    assert field_key("a") != field_key("b")
+    assert len({field_key("a"), field_key("a")}) == 1
+    assert repr(field_key("a", 1)) == "field_key('a', 1)"
 
 
 def test_there_is_no_excerpt_where_there_is_no_line() -> None:

@@ -18,7 +18,7 @@ class _Lines:
     """Feeds plain values to a builder, each node on a line of its own."""
 
     def __init__(self, complaints: Complaints) -> None:
-        self.builder = TreeBuilder(complaints, {})
+        self.builder = TreeBuilder(complaints)
         self.line = 0
 
     def feed(self, value: Any) -> None:
@@ -124,7 +124,21 @@ def test_outputs_and_summary_are_read() -> None:
     ("keys", "codes"),
     [
         ({"sytem": 1}, ["E102"]),
-        ({"resources": {}}, ["E110"]),
+        ({"placement": {}}, ["E110"]),
+        ({"resources": {}}, []),
+        ({"resources": []}, ["E104"]),
+        ({"resources": {"db": "m:x"}}, []),
+        ({"resources": {"db": ""}}, ["E104"]),
+        ({"resources": {"db": None}}, ["E104"]),
+        ({"resources": {"db": 5}}, ["E104"]),
+        ({"resources": {"db": {}}}, ["E103"]),
+        ({"resources": {"db": {"type": "m:x", "confg": {}}}}, ["E102"]),
+        ({"ports": []}, ["E104"]),
+        ({"ports": {"in": "a.in", "out": "b"}}, ["E220"]),
+        ({"ports": {"in": 5}}, ["E104"]),
+        ({"ports": {"in": ".a"}}, ["E220"]),
+        ({"tests": []}, ["E104"]),
+        ({"tests": {"t": {}}}, ["E103"]),
         ({"defaults": {"concurrency": 1}}, []),
         ({"defaults": {"buffer": 1, "attempts": 0}}, ["E102", "E111"]),
         ({"defaults": 5}, ["E104"]),
@@ -162,6 +176,66 @@ def test_outputs_and_summary_are_read() -> None:
 def test_what_is_wrong_is_told_once_and_with_its_mend(keys: dict[str, Any], codes: list[str]) -> None:
     _, found = read(system(**keys))
     assert found == codes
+
+
+def test_resources_and_ports_and_tests_are_read() -> None:
+    resources = {"db": {"type": "m:db", "config": {"size": 5}}, "log": "m:log"}
+    ports = {"in": "a.in", "out": "b.out"}
+    blueprint, codes = read(system(resources=resources, ports=ports, tests={"t": {"expect": {"a.out": []}}}))
+    assert codes == []
+    assert blueprint is not None
+    db, log = blueprint.resources
+    assert (db.name, db.type, db.config, log.name, log.type, log.config) == (
+        "db",
+        "m:db",
+        {"size": 5},
+        "log",
+        "m:log",
+        {},
+    )
+    assert db.place("config.size").line > db.place("type").line > db.position.line
+    assert log.place("type").line > log.position.line
+    assert {name: str(port) for name, port in blueprint.ports.items()} == ports
+    assert [test.name for test in blueprint.tests] == ["t"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"system": "${file:pw}"},
+        {"components": {"a": {"type": "${file:pw}"}}},
+        {"components": {"a": {"type": "x", "outputs": {"o": {"key": ["${file:pw}"]}}}}},
+        {"resources": {"a": "${file:pw}"}},
+        {"summary": {"in": ["${file:pw}"]}},
+        {"connections": [{"from": "${file:pw}", "to": "a"}]},
+        {"ports": {"in": "${file:pw}"}},
+    ],
+)
+def test_a_secret_stands_in_settings_alone(keys: dict[str, Any]) -> None:
+    complaints = Complaints()
+    lines = _Lines(complaints)
+    lines.builder.around.read_file = lambda _: "hunter2"
+    lines.feed(system(**keys))
+    assert lines.builder.root is not None
+    read_tree(lines.builder.root, complaints)
+    assert "E116" in [problem.code for problem in complaints.problems]
+    assert "hunter2" not in str(complaints.problems)
+
+
+def test_a_chain_of_a_secret_is_refused_too() -> None:
+    complaints = Complaints()
+    lines = _Lines(complaints)
+    lines.builder.around.read_file = lambda _: "hunter2"
+    lines.feed(system(connections=["a -> ${file:pw}"]))
+    assert lines.builder.root is not None
+    blueprint = read_tree(lines.builder.root, complaints)
+    assert [problem.code for problem in complaints.problems] == ["E116"]
+    assert blueprint is not None
+    assert blueprint.has_gaps
+
+
+def test_a_file_without_anything_is_told_as_empty() -> None:
+    assert read(None) == (None, ["E114"])
 
 
 def test_keys_that_must_be_there_are_named() -> None:

@@ -18,17 +18,19 @@ from headrace.model.blueprint_tree import (
     Scalar,
     Table,
     TreeBuilder,
-    expand_variables,
     plain,
     resolve_scalar,
 )
+from headrace.model.blueprint_variables import Room, Surroundings, Unreadable
+from headrace.model.secret import Secret
 
 HERE = Position("x", 1, 1)
+FILES: dict[str, str | Unreadable] = {"pw": "1234567", "none": Unreadable("No such file", is_missing=True)}
 
 
 def builder(**variables: str) -> TreeBuilder:
     """Make a builder with these variables."""
-    return TreeBuilder(Complaints(), variables)
+    return TreeBuilder(Complaints(), Surroundings(variables, read_file=FILES.__getitem__))
 
 
 def codes(made: TreeBuilder) -> list[str]:
@@ -107,52 +109,6 @@ def test_what_json_writes_is_read_as_the_same_value(value: object) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-    ("text", "expanded"),
-    [
-        ("${DIR}/x", "/data/x"),
-        ("${NONE:-here}/x", "here/x"),
-        ("${EMPTY:-here}", "here"),
-        ("${EMPTY}", ""),
-        ("${NONE:-}", ""),
-        ("$${DIR}", "${DIR}"),
-        ("$DIR $$ {DIR}", "$DIR $$ {DIR}"),
-        ("${DIR}${DIR}", "/data/data"),
-    ],
-)
-def test_variables_are_replaced(text: str, expanded: str) -> None:
-    assert expand_variables(text, {"DIR": "/data", "EMPTY": ""}) == (expanded, [])
-
-
-@pytest.mark.parametrize(
-    ("text", "index", "message"),
-    [
-        ("a/${NONE}", 2, "variable 'NONE' is not set"),
-        ("${1x}", 0, "'${1x}' is not a variable"),
-        ("${}", 0, "'${}' is not a variable"),
-        ("b${", 1, "'${' is not a variable"),
-        ("${A:-${B}}", 0, "'${' is not a variable"),
-        ("${A-b}", 0, "'${A-b}' is not a variable"),
-    ],
-)
-def test_a_variable_that_is_not_set_or_not_one_is_told_with_its_place(
-    text: str, index: int, message: str
-) -> None:
-    _, flaws = expand_variables(text, {"B": "b"})
-    assert flaws[0][:2] == (index, message)
-    assert flaws[0][2]
-
-
-def test_a_variable_with_a_typo_gets_the_nearest_name() -> None:
-    _, flaws = expand_variables("${DATAA}", {"DATA": "x"})
-    assert flaws[0][2] == "did you mean 'DATA'?"
-
-
-@given(st.text())
-def test_no_text_breaks_the_expansion(text: str) -> None:
-    expand_variables(text, {"A": "a"})
-
-
 def test_a_tree_is_what_the_events_said() -> None:
     made = builder(N="5")
     made.open(HERE, is_table=True)
@@ -170,6 +126,42 @@ def test_a_tree_is_what_the_events_said() -> None:
     assert made.root is not None
     assert plain(made.root) == {"a": [1, "1", 5], "b": [1, "1", 5], "${N}": ""}
     assert codes(made) == []
+
+
+def test_a_secret_stays_a_text_and_is_hidden_in_what_is_said_from_then_on() -> None:
+    made = builder()
+    made.scalar("${file:pw}", HERE, is_plain=True)
+    assert isinstance(made.root, Scalar)
+    assert made.root.value == "1234567"
+    assert isinstance(made.root.value, Secret)
+    made.complaints.error(HERE, "E104", "not 1234567", "write 1234567")
+    assert "1234567" not in str(made.complaints.problems)
+
+
+def test_a_secret_that_cannot_be_read_is_told_at_its_place() -> None:
+    made = builder()
+    made.scalar("a ${file:none}", HERE, is_plain=False, lead=1)
+    assert [(p.code, p.position.column) for p in made.complaints.problems] == [("E116", 4)]
+
+
+def test_variables_that_hold_too_much_stop_the_reading() -> None:
+    made = TreeBuilder(Complaints(), Surroundings({"A": "x" * 10}, room=Room(text=25)))
+    made.scalar("${A}${A}", HERE, is_plain=True)
+    assert codes(made) == []
+    made.scalar("${A}${A}", HERE, is_plain=True)
+    assert codes(made) == ["E107"]
+    assert made.stopped
+
+
+def test_trees_share_their_room() -> None:
+    room = Room(nodes=5)
+    for stopped in (False, True):
+        made = TreeBuilder(Complaints(), Surroundings(room=room))
+        made.open(HERE, is_table=False)
+        for _ in range(3):
+            made.scalar("x", HERE, is_plain=True)
+        made.close()
+        assert made.stopped is stopped
 
 
 def test_the_place_of_a_character_is_known_where_the_text_is_written_out() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from headrace.model import blueprint_values as values
 from headrace.model.blueprint import Complaints, Position
 from headrace.model.blueprint_tree import Listing, Node, Scalar, Table, resolve_scalar
+from headrace.model.secret import Secret
 
 HERE = Position("x", 1, 1)
 
@@ -90,7 +91,7 @@ def test_a_text_is_not_empty_and_not_a_number() -> None:
 
 
 def test_one_of_some_words() -> None:
-    check = values.one_of(("block", "error"))
+    check = values.OneOf(("block", "error"))
     assert checked(check, scalar("block")) == ("block", [])
     assert checked(check, scalar("blok")) == (None, ["E112"])
     assert checked(check, scalar("5")) == (None, ["E112"])
@@ -120,6 +121,7 @@ def test_key_fields_are_names_or_indexes() -> None:
         (Table({}, HERE), "a table"),
         (Listing((), HERE), "a list"),
         (scalar(""), "nothing"),
+        (Scalar(Secret("hunter2"), "hunter2", HERE), "a secret"),
         (scalar("true"), "the truth value true"),
         (scalar("5"), "the number '5'"),
         (scalar("x" * 50), f"the text '{'x' * 40}...'"),

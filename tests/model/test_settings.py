@@ -79,9 +79,17 @@ def test_a_mapping_becomes_the_declared_type() -> None:
         ({"path": "x", "rate": "5"}, Config, "rate", "setting 'rate': Expected `int`, got `str`"),
         ({"path": "x", "rate": 0}, Config, "rate", "setting 'rate': Expected `int` >= 1"),
         ({"path": 5}, Config, "path", "setting 'path': Expected `Path`, got `int`"),
-        ({"path": "x", "mode": "slow"}, Config, "mode", "setting 'mode': Invalid enum value 'slow'"),
+        (
+            {"path": "x", "mode": "slow"},
+            Config,
+            "mode",
+            "setting 'mode': 'slow' is not one of 'fast', 'safe'",
+        ),
         ({"path": "x", "limits": {"low": "z"}}, Config, "limits.low", "setting 'limits.low': Expected"),
-        ({"path": "x", "weights": {"a": "z"}}, Config, "weights[...]", "setting 'weights[...]': Expected"),
+        ({"path": "x", "weights": {"a": "z"}}, Config, "weights.a", "setting 'weights.a': Expected"),
+        ({"path": "x", "mode": 5}, Config, "mode", "setting 'mode': 5 is not one of 'fast', 'safe'"),
+        ({"path": "x", "mode": "sfae"}, Config, "mode", "did you mean 'safe'?"),
+        ({"path": "x", "limits": {"lwo": 1}}, Config, "limits.lwo", "did you mean 'low'?"),
         ({"path": "x", "weights": {1: 1}}, Config, "weights", "setting 'weights': Expected `str`"),
         ({"low": 2, "high": 1}, Checked, "", "low is above high"),
     ],
@@ -91,6 +99,16 @@ def test_a_wrong_setting_is_named(config: Any, into: Any, field: str, text: str)
         convert_settings(config, into)
     assert text in str(caught.value)
     assert caught.value.field == field
+
+
+def test_all_mistakes_are_told_in_one_error_that_names_the_first() -> None:
+    with pytest.raises(ConfigError) as caught:
+        convert_settings({"rat": 1, "mode": "sfae"}, Config)
+    assert str(caught.value) == (
+        "3 mistakes in the settings: unknown setting 'rat'; did you mean 'rate'?; setting 'path' is missing; "
+        "add 'path: ...'; setting 'mode': 'sfae' is not one of 'fast', 'safe'; did you mean 'safe'?"
+    )
+    assert caught.value.field == "rat"
 
 
 def test_a_missing_setting_inside_another_is_named_with_its_path() -> None:
@@ -108,7 +126,7 @@ def test_where_there_are_no_settings_the_error_says_so() -> None:
 
 @pytest.mark.parametrize("into", [int, dict, type("Config", (), {}), 5])
 def test_a_type_that_cannot_hold_settings_is_refused(into: Any) -> None:
-    with pytest.raises(ConfigError, match="use a msgspec Struct or a dataclass"):
+    with pytest.raises(ConfigError, match="use a msgspec Struct, a dataclass or a pydantic model"):
         convert_settings({}, into)
 
 

@@ -25,12 +25,13 @@ from typing import (
     Union,
 )
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.model.message import Rejected
-from headrace.model.type_fit import fits, type_name
+from headrace.model.type_fit import fits, misfit, type_name
 
 if sys.version_info >= (3, 12):
     from typing import TypeAliasType
@@ -288,6 +289,86 @@ kinds = st.recursive(
 )
 
 
+class Named(Protocol):
+    def close(self) -> None: ...
+    def bark(self) -> None: ...
+
+
+class Page(pydantic.BaseModel, Generic[T]):
+    items: list[T]
+
+
+class IntPage(Page[int]):
+    pass
+
+
+OtherDog = type("Dog", (), {"__module__": "zoo"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "accepted", "reason"),
+    [
+        (int, str, ""),
+        (float, int, ""),
+        (dict[str, str], tuple[str, int], ""),
+        (Place, int, ""),
+        (Animal, Dog, "not every Animal is a Dog"),
+        (object, int, "an object may be anything"),
+        (OtherDog, Dog, f"that of zoo is not that of {__name__}"),
+        (int | None, int, "what is sent may be None"),
+        (Animal | int, Dog | int, "what is sent may be Animal (Animal is none of Dog, int)"),
+        (Literal["a", "c"], Literal["a", "b"], "what is sent may be 'c' (only 'a' or 'b' is accepted)"),
+        (str, Literal["a"], "only 'a' is accepted"),
+        (int, str | bytes, "int is none of str, bytes"),
+        (Animal, Dog | None, "not every Animal is a Dog"),
+        (int, UserId, "only UserId(...) makes one"),
+        (int, Closer, "int has no close()"),
+        (int, Named, "int has no close() and no bark()"),
+        (list[int], Sequence[str], "its items are int, not str"),
+        (list[Animal], list[Dog], "its items are Animal, not Dog (not every Animal is a Dog)"),
+        (
+            list[list[int]],
+            list[list[str]],
+            "its items are list[int], not list[str] (its items are int, not str)",
+        ),
+        (dict[int, str], Mapping[str, str], "its keys are int, not str"),
+        (
+            dict[str, int | None],
+            dict[str, int],
+            "its values are int | None, not int (what is sent may be None)",
+        ),
+        (OfInt, Base[str], "its T is int, not str"),
+        (type[int], type[str], "it is of int, not str"),
+        (tuple[int], tuple[int, int], "it has 1 item, not 2"),
+        (tuple[int, ...], tuple[int, int], "it has any number of items, not 2"),
+        (tuple[int, str], tuple[int, int], "its item 2 is str, not int"),
+        (tuple[int, str], Iterable[int], "its item 2 is str, not int"),
+        (Place, NamedPlace, "it has no key 'name'"),
+        (Place, TextPlace, "its 'x' is int, not str"),
+        (Page[int], Page[str], "its T is int, not str"),
+        (IntPage, Page[str], "its T is int, not str"),
+    ],
+    ids=lambda kind: kind if isinstance(kind, str) else type_name(kind),
+)
+def test_the_reason_why_it_does_not_fit_is_told(sent: Any, accepted: Any, reason: str) -> None:
+    assert misfit(sent, accepted) == reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "accepted"),
+    [(Page[bool], Page[int]), (Page, Page[int]), (Page[int], Page), (IntPage, Page[int])],
+)
+def test_a_generic_model_of_pydantic_is_taken_apart_like_any_other_generic_class(
+    sent: Any, accepted: Any
+) -> None:
+    assert fits(sent, accepted)
+
+
+@given(kinds, kinds)
+def test_there_is_a_reason_just_where_it_does_not_fit(sent: Any, accepted: Any) -> None:
+    assert fits(sent, accepted) == (misfit(sent, accepted) is None)
+
+
 @given(kinds)
 def test_every_type_fits_itself_and_object(kind: Any) -> None:
     assert fits(kind, kind)
@@ -309,7 +390,15 @@ def test_a_type_fits_every_union_it_is_part_of(one: Any, two: Any) -> None:
         (Any, "Any"),
         (list[int], "list[int]"),
         (int | None, "int | None"),
-        (Optional[int], "Optional[int]"),  # noqa: UP045
+        (Optional[int], "int | None"),  # noqa: UP045
+        (list[Dog | None], "list[Dog | None]"),
+        (dict[str, tuple[Dog, ...]], "dict[str, tuple[Dog, ...]]"),
+        (tuple[()], "tuple[()]"),
+        (Base[Dog], "Base[Dog]"),
+        (typing.List[int], "list[int]"),  # noqa: UP006
+        (Callable[[int], str], "Callable[[int], str]"),
+        (Annotated[int, 5], "Annotated[int, 5]"),
+        (T, "~T"),
         (Literal["a"], "Literal['a']"),
         (UserId, "UserId"),
         (Dog, "Dog"),

@@ -263,7 +263,7 @@ def test_an_unconnected_output_is_a_warning(folder: str) -> None:
 
 
 def test_a_component_without_any_connection_is_a_warning(folder: str) -> None:
-    components = {"a": "numbers", "b": "show", "c": "Free"}
+    components = {"a": "numbers", "b": "show", "c": "numbers"}
     assert warned(blueprint(folder, components, "a -> b")) == ["3 W303"]
 
 

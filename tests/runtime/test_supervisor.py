@@ -118,8 +118,8 @@ async def test_the_default_process_says_that_it_was_not_overridden() -> None:
 
 async def test_a_process_that_is_not_async_is_explained(parts: SimpleNamespace) -> None:
     class Sync(parts.Stranger):  # type: ignore[misc]
-        def process(self) -> None:
-            """Return at once."""
+        def process(self) -> int:
+            return 1
 
     system = System()
     system.register_component("sync", Sync())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Mapping
+from types import CodeType
 from typing import Any
 
 from headrace.exceptions import ConfigError, NotAComponentError
@@ -33,7 +35,7 @@ def build_component(
 
     Raises:
         ConfigError: The settings do not fit.
-        NotAComponentError: The result has no ``setup``, ``process`` or ``cleanup``.
+        NotAComponentError: The result has no ``setup``, ``process`` or ``cleanup``, or one is no coroutine.
     """
     made: Any
     function = component(factory) if _is_plain_function(factory) else factory
@@ -54,7 +56,7 @@ def require_component(name: str, made: Any) -> ComponentLike:
     """Return ``made`` (a component or its class) if it has the three methods of a component.
 
     Raises:
-        NotAComponentError: A method is missing; the message names it.
+        NotAComponentError: A method is missing or cannot be awaited; the message names it.
     """
     missing = [method for method in _METHODS if not callable(getattr(made, method, None))]
     if missing:
@@ -63,7 +65,37 @@ def require_component(name: str, made: Any) -> ComponentLike:
             f"{name}: {kind.__name__} has no {', '.join(f'{m}()' for m in missing)}",
             hint="a component has async setup, process and cleanup",
         )
+    for method in _METHODS:
+        reason = _why_it_does_nothing(getattr(made, method), may_be_plain=method != "process")
+        if reason:
+            kind = made if isinstance(made, type) else type(made)
+            raise NotAComponentError(
+                f"{name}: {kind.__name__}.{method}() {reason}", hint=f"write `async def {method}`"
+            )
     return made  # type: ignore[no-any-return]
+
+
+def _why_it_does_nothing(method: Any, *, may_be_plain: bool) -> str:
+    """Return why awaiting a call of a method surely fails; a plain ``def`` may return a coroutine."""
+    if inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method):
+        return "is a generator, because it has a yield"
+    is_plain = inspect.isroutine(method) and not (may_be_plain or inspect.iscoroutinefunction(method))
+    code = getattr(method, "__code__", None)
+    return "is no coroutine function" if is_plain and code is not None and _returns_none(code) else ""
+
+
+def _returns_none(code: CodeType) -> bool:
+    """Return whether a function returns nothing but None, wherever it returns."""
+    ends: list[object] = []
+    before = None
+    for step in dis.get_instructions(code):
+        if step.opname == "RETURN_CONST":
+            ends.append(step.argval)
+        elif step.opname == "RETURN_VALUE":
+            is_constant = before is not None and before.opname == "LOAD_CONST"
+            ends.append(before.argval if before is not None and is_constant else step)
+        before = step
+    return all(end is None for end in ends)
 
 
 def _is_plain_function(factory: Any) -> bool:

@@ -34,6 +34,7 @@ from .annotations import hints_of_function, read_function
 from .resource import ResourceNeed, resource_need
 
 _ITERATORS = (Generator, Iterator, Iterable, AsyncGenerator, AsyncIterator, AsyncIterable)
+_GENERATORS = (Generator, AsyncGenerator)
 _AWAITABLES = (Awaitable, Coroutine)
 
 
@@ -163,11 +164,12 @@ def _bare(kind: Any) -> Any:
 
 def _produced(fn: Callable[..., Any], returned: Any) -> Any:
     """Return the type of what comes out, one at a time."""
-    if yields(fn) and get_origin(returned) in _ITERATORS:
-        return get_args(returned)[0]
-    if yields(fn) and returned in _ITERATORS:
-        return Any
-    if get_origin(returned) in _AWAITABLES:
+    origin = get_origin(returned) or returned
+    if origin in _GENERATORS or (yields(fn) and origin in _ITERATORS):
+        return (get_args(returned) or (Any,))[0]
+    if origin in (Iterator, AsyncIterator):
+        return Any  # a generator that was made elsewhere is taken apart, any other iterator is a message
+    if origin in _AWAITABLES and get_args(returned):
         return get_args(returned)[-1]
     return returned
 

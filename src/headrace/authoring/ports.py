@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import types
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
 
 from headrace.model.port import Port, PortTable
 
-from .annotations import hints_of_class
+from .annotations import Hints, read_class
 
-T_co = TypeVar("T_co", covariant=True)
-T_contra = TypeVar("T_contra", contravariant=True)
+T = TypeVar("T")
 
 
-class In(Protocol[T_co]):
+class In(Protocol[T]):
     """The reading end of an input port; a message is acknowledged by the next receive on it."""
 
-    async def receive(self) -> T_co:
+    async def receive(self) -> T:
         """Return the next message; raises ``EndOfStream`` when every sender has ended."""
         ...
 
-    def receive_nowait(self) -> T_co:
+    def receive_nowait(self) -> T:
         """Return the next message, or raise ``WouldBlock`` if there is none now."""
         ...
 
@@ -32,7 +31,7 @@ class In(Protocol[T_co]):
         """Enter in the books what became of the message in hand, before the next receive does."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[T_co]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Iterate until every sender has ended."""
         ...
 
@@ -48,15 +47,19 @@ class In(Protocol[T_co]):
         """Stop reading for good."""
         ...
 
+    if TYPE_CHECKING:  # it may be given to ``connect``, which asks whether the types fit
 
-class Out(Protocol[T_contra]):
+        def __accepts__(self, message: T, /) -> None: ...
+
+
+class Out(Protocol[T]):
     """The writing end of an output port; ``send`` waits while a connected edge is full."""
 
-    async def send(self, item: T_contra) -> None:
+    async def send(self, item: T) -> None:
         """Send a message; raises ``BrokenResourceError`` when every reader has ended."""
         ...
 
-    def send_nowait(self, item: T_contra) -> None:
+    def send_nowait(self, item: T) -> None:
         """Send a message, or raise ``WouldBlock`` if there is no room now."""
         ...
 
@@ -72,6 +75,10 @@ class Out(Protocol[T_contra]):
         """End this output for good."""
         ...
 
+    if TYPE_CHECKING:  # it may be given to ``connect``, which asks whether the types fit
+
+        def __emits__(self) -> T: ...
+
 
 def ports_of(component: object) -> PortTable:
     """Return the ports a component (or its class) declares; a direction without any takes every name."""
@@ -81,12 +88,19 @@ def ports_of(component: object) -> PortTable:
     cls = component if isinstance(component, type) else type(component)
     inputs: dict[str, Port] = {}
     outputs: dict[str, Port] = {}
-    for attribute, annotation in hints_of_class(cls, {"In": In, "Out": Out}).items():
-        found = _port(attribute, annotation)
+    unresolved: list[str] = []
+    for attribute, hints in _annotated(cls).items():
+        found = _port(attribute, hints.types[attribute])
         if found is not None:
             direction, port = found
             (inputs if direction is In else outputs)[port.name] = port
-    return PortTable(inputs or None, outputs or None, where=_where(cls))
+            unresolved += hints.unchecked({attribute: port.name})
+    return PortTable(inputs or None, outputs or None, where=_where(cls), unresolved=tuple(unresolved))
+
+
+def _annotated(cls: type) -> dict[str, Hints]:
+    """Return what is known of each annotated attribute; what the most derived class says counts."""
+    return {name: hints for hints in read_class(cls, {"In": In, "Out": Out}) for name in hints.types}
 
 
 def _port(attribute: str, annotation: Any) -> tuple[Any, Port] | None:

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from .target import Loaded
 
 from .main import emit
+from .options import target_options
 
 
 @click.command("check")
-@click.argument("target")
+@target_options
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--strict", is_flag=True, help="Exit with 2 on warnings too.")
-@click.option("--allow", metavar="PKG", multiple=True, help="A package whose modules the blueprint may use.")
-def command(target: str, form: str, strict: bool, allow: tuple[str, ...]) -> int:
+def command(target: str, files: tuple[str, ...], form: str, strict: bool, allow: tuple[str, ...]) -> int:
     """Tell all mistakes of a system at once, without running it.
 
-    TARGET is a blueprint (a YAML file), or MODULE:ATTRIBUTE of a Python program.
+    TARGET is a blueprint (a YAML file), or MODULE:ATTRIBUTE of a Python program;
+    without one, the only blueprint in this folder.
     """
     from headrace.exceptions import BlueprintError
 
@@ -34,7 +35,7 @@ def command(target: str, form: str, strict: bool, allow: tuple[str, ...]) -> int
     loaded: Loaded | None = None
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is imported
-            loaded = load_target(target, allow=allow)
+            loaded = load_target(target, allow=allow, files=files)
         problems = loaded.warnings
     except BlueprintError as error:
         problems = error.problems

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .drawing_text import visible
-from .picture import ComponentPicture, Picture, PortPicture
+from headrace.model.picture import ComponentPicture, Picture, PortPicture, visible
 
 _MERMAID = {ord(c): f"#{ord(c)};" for c in '#"&<>|`\\[]{}()'}
 _SHAPES = {"source": ("([", "])"), "sink": ("[/", "/]"), "": ("[", "]")}

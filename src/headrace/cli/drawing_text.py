@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .picture import LinkPicture, Picture
+from headrace.model.picture import LinkPicture, Picture, visible
+
 from .problems import plural
 
 
@@ -124,9 +125,4 @@ def _port(name: str, usual: str) -> str:
     return "" if name == usual else f".{visible(name)}"
 
 
-def visible(text: str) -> str:
-    """Return a text on one line, with what cannot be seen written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-__all__ = ["draw_text", "visible"]
+__all__ = ["draw_text"]

@@ -7,10 +7,15 @@ headrace, components and their libraries log comes out the same way.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import Any, Literal, Protocol
 
 import structlog
+
+from headrace.runtime.own_files import short
+
+from .own_code import one_line, printable
 
 LogFormat = Literal["console", "json"]
 
@@ -49,10 +54,31 @@ def _without_leavings(_logger: Any, _name: str, event: Any) -> Any:
     return event
 
 
+_WARNING = re.compile(
+    r"(?P<file>.*?):(?P<line>\d+): (?P<kind>\w+): (?P<text>.*?)(?:\n  (?P<source>[^\n]*))?\n?", re.DOTALL
+)
+
+
+def _as_one_line(_logger: Any, _name: str, event: Any) -> Any:
+    """Write a warning of Python's with its place, its mend, and the line of source that it is about."""
+    record = event.get("_record")
+    found = (
+        _WARNING.fullmatch(event["event"]) if record is not None and record.name == "py.warnings" else None
+    )
+    if found is not None:
+        text, source = one_line([found["text"]]), (found["source"] or "").strip()
+        if text.endswith("was never awaited"):
+            text += ", write 'await' before the call"
+        place = f"{short(found['file'])}:{found['line']}: {found['kind']}: {text}"
+        event["event"] = f"{place} ({source})" if source else place
+    return event
+
+
 _SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
     _without_leavings,
+    _as_one_line,
 )
 
 
@@ -94,7 +120,7 @@ def _formatter(form: LogFormat, *, colours: bool) -> logging.Formatter:
         ]
         shared.append(structlog.stdlib.add_logger_name)
     else:
-        shared.append(_without_system)
+        shared += [_without_system, _as_can_be_shown]
         plain = structlog.dev.plain_traceback
         last = [
             structlog.dev.ConsoleRenderer(
@@ -110,6 +136,14 @@ def _formatter(form: LogFormat, *, colours: bool) -> logging.Formatter:
 def _without_system(_logger: Any, _name: str, event: Any) -> Any:
     """Leave out what is the same in every line."""
     event.pop("system", None)
+    return event
+
+
+def _as_can_be_shown(_logger: Any, _name: str, event: Any) -> Any:
+    """Write out the control characters: names and messages of others must not move the cursor."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value, keep="\n\t")
     return event
 
 

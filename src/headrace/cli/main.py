@@ -11,16 +11,27 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS: Mapping[str, str] = {
     "check": "Tell all mistakes of a system at once, without running it.",
+    "completion": "Print a script that lets a shell complete commands.",
+    "doctor": "Tell what this machine lacks, and how to mend it.",
     "graph": "Draw a system: components, and what connects them.",
+    "new": "Make a folder with a system, its tests and its data.",
     "run": "Run a system until it ends by itself or is stopped.",
+    "schema": "Print the JSON Schema of blueprints, for editors.",
+    "test": "Run the tests that a blueprint holds.",
 }
 """The commands with what ``--help`` says of them; each lives in the module of its name."""
+
+PROGRAM = "headrace"
+"""The name under which all this is called."""
 
 BROKEN_PIPE = 128 + int(signal.SIGPIPE)
 """The exit code where whoever read the output went away, as a shell reports it for other programs."""
@@ -57,6 +68,14 @@ class LazyGroup(click.Group):
             ctx.fail(f"No such command '{args[0]}', {hint}")
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what the beginning of a command may mean, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in sorted(COMMANDS) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing them."""
         with formatter.section("Commands"):
@@ -69,7 +88,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group("headrace", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(PROGRAM, cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version)
 def cli() -> None:
     """Run a system of components as one structured program.
@@ -89,7 +108,7 @@ def run_cli(args: Sequence[str] | None = None) -> int:
     """
     _fill_in_outputs()
     try:
-        result = cli.main(args=args, prog_name="headrace", standalone_mode=False)
+        result = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0  # `--help` and `--version` end with their code
     except click.ClickException as error:
@@ -143,4 +162,4 @@ def _silence(descriptor: int) -> None:
     os.close(nothing)
 
 
-__all__ = ["BROKEN_PIPE", "COMMANDS", "LazyGroup", "cli", "emit", "main", "run_cli"]
+__all__ = ["BROKEN_PIPE", "COMMANDS", "PROGRAM", "LazyGroup", "cli", "emit", "main", "run_cli"]

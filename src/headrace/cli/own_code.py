@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sysconfig
 import traceback
 from collections.abc import Iterable
-from pathlib import Path
 from types import FrameType
 
-_LIBRARIES = tuple(
-    {
-        os.path.join(folder, "")
-        for folder in (
-            str(Path(__file__).resolve().parents[1]),
-            *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")),
-        )
-    }
-)
-
-
-def is_own(filename: str) -> bool:
-    """Return whether a file is the user's own: not ours, not a library's, and a file at all."""
-    return not filename.startswith((*_LIBRARIES, "<"))
+from headrace.runtime.own_files import is_own, short
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -48,15 +32,16 @@ def doing(frame: FrameType | None) -> str:
     return f"{frame.f_code.co_name}() at {short(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
-def short(filename: str) -> str:
-    """Return a file's path from the current directory, where it lies below it."""
-    relative = os.path.relpath(filename)
-    return filename if relative.startswith("..") else relative
-
-
 def one_line(parts: Iterable[str]) -> str:
-    """Return texts as one line: errors of others may hold several."""
-    return " ".join(" ".join(parts).split())
+    """Return texts as one line that can be shown: errors of others hold line ends and control sequences."""
+    return printable(" ".join(" ".join(parts).split()))
 
 
-__all__ = ["doing", "is_own", "location", "one_line", "own_frames", "short"]
+def printable(text: str, keep: str = "") -> str:
+    """Return a text with its control characters written out, except those to keep."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+
+
+__all__ = ["doing", "is_own", "location", "one_line", "own_frames", "printable", "short"]

@@ -9,6 +9,9 @@ from typing import Literal
 
 import click
 
+from .main import emit
+from .options import target_options
+
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -19,7 +22,7 @@ def _installed(_ctx: click.Context, _param: click.Parameter, backend: str) -> st
 
 
 @click.command("run")
-@click.argument("target")
+@target_options
 @click.option(
     "--backend",
     type=click.Choice(["asyncio", "trio"]),
@@ -28,7 +31,6 @@ def _installed(_ctx: click.Context, _param: click.Parameter, backend: str) -> st
     callback=_installed,
     help="The event loop.",
 )
-@click.option("--allow", metavar="PKG", multiple=True, help="A package whose modules the blueprint may use.")
 @click.option(
     "--log-format",
     type=click.Choice(["console", "json"]),
@@ -40,19 +42,30 @@ def _installed(_ctx: click.Context, _param: click.Parameter, backend: str) -> st
 @click.option("--allow-dead", is_flag=True, help="Exit with 0 in spite of dead letters.")
 @click.option("--debug", is_flag=True, help="Whole tracebacks, debug logs, and stacks of what is stuck.")
 @click.option("--quiet", is_flag=True, help="Only errors, and the summary.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="The report: for people, or one JSON object on the last line of stdout.",
+)
 def command(
     target: str,
+    files: tuple[str, ...],
     backend: str,
     allow: tuple[str, ...],
-    log_format: str,
+    log_format: Literal["console", "json"],
     log_level: str | None,
     allow_dead: bool,
     debug: bool,
     quiet: bool,
+    form: Literal["text", "json"],
 ) -> int:
     """Run a system until it ends by itself or is stopped.
 
-    TARGET is a blueprint (a YAML file), or MODULE:ATTRIBUTE of a Python program. Ctrl-C drains it, a second
+    TARGET is a blueprint (a YAML file), or MODULE:ATTRIBUTE of a Python program;
+    without one, the only blueprint in this folder. Ctrl-C drains it, a second
     one stops it at once. What components print and the results go to stdout, notices and logs to stderr.
 
     \b
@@ -63,23 +76,35 @@ def command(
     from headrace.exceptions import BlueprintError
 
     from .problems import count_of, problem_lines
+    from .report_json import refusal_json
     from .running import RunOptions, run_system
     from .target import load_target
 
     excerpts = sys.stderr.isatty()
     try:
-        loaded = load_target(target, allow=allow)
+        loaded = load_target(target, allow=allow, files=files)
     except BlueprintError as error:
         for line in problem_lines(error.problems, excerpts=excerpts):
             click.echo(line, err=True)
         if len(error.problems) > 1:
             click.echo(count_of(error.problems), err=True)
+        if form == "json":
+            emit(refusal_json(target, error.problems))
         return 2
     if not quiet and log_format == "console":
         for line in problem_lines(loaded.warnings, excerpts=excerpts):
             click.echo(line, err=True)
-    form: Literal["console", "json"] = "json" if log_format == "json" else "console"
-    options = RunOptions(backend, form, log_level, allow_dead, debug, quiet)
+    options = RunOptions(
+        backend,
+        log_format,
+        log_level,
+        allow_dead,
+        debug,
+        quiet,
+        form,
+        warnings=loaded.warnings,
+        hide=loaded.hide,
+    )
     return run_system(loaded.harness, options, os._exit)
 
 

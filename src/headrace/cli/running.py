@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import anyio
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskStatus
 
 from headrace.exceptions import SystemFailed
+from headrace.model.blueprint import Problem
 from headrace.model.report import ShutdownReport
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
@@ -24,6 +26,7 @@ from .logs import LogFormat, configure_logs
 from .main import BROKEN_PIPE
 from .problems import plural
 from .progress import Progress
+from .report_json import report_json, unfinished_json
 from .screen import Screen, wants_colour
 
 OVERRAN = 5
@@ -39,6 +42,14 @@ class RunOptions:
     allow_dead: bool = False
     debug: bool = False
     quiet: bool = False
+    form: Literal["text", "json"] = "text"
+    warnings: tuple[Problem, ...] = ()
+    hide: Callable[[str], str] = str
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is anything to see of the run but failures and its end."""
+        return not self.quiet and self.form == "text"
 
     @property
     def level(self) -> str:
@@ -60,7 +71,8 @@ def run_system(
         The exit code.
     """
     is_json = options.log_format == "json"
-    with Screen(live=not (is_json or options.quiet), on_broken=harness.request_stop) as screen:
+    live = options.shows_progress and not is_json
+    with Screen(live=live, on_broken=harness.request_stop, hide=options.hide) as screen:
         colours = not is_json and wants_colour(screen.err.real)
         configure_logs(options.log_format, options.level, screen.err, colours=colours)
         return _Session(harness, options, screen, exit_hard).run()
@@ -83,7 +95,11 @@ class _Session:
         self.has_late_signal = False
         self.is_plain = options.log_format == "console"
         self.progress = Progress(
-            harness, screen, is_silent=not self.is_plain, quiet=options.quiet, debug=options.debug
+            harness,
+            screen,
+            is_silent=not self.is_plain,
+            quiet=not options.shows_progress,
+            debug=options.debug,
         )
         self.guard = Guard(harness, self._give_up, self.progress.heard)
 
@@ -130,7 +146,7 @@ class _Session:
         self.has_late_signal = True
 
     def _announce(self) -> None:
-        if self.options.quiet or not self.is_plain:
+        if not (self.options.shows_progress and self.is_plain):
             return
         wiring = self.harness.wiring
         size = f"{plural(len(wiring.members), 'component')}, {plural(len(wiring.connections), 'connection')}"
@@ -144,9 +160,16 @@ class _Session:
             self.error is None or isinstance(self.error, SystemFailed) or report.failures
         ):
             return self._tell_unexpected(report)
-        self.screen.results(report_lines(report, quiet=self.options.quiet))
         code = report.exit_code(allow_dead=self.options.allow_dead)
+        self._tell_report(report, code)
         return BROKEN_PIPE if code == 0 and self.screen.is_broken else code
+
+    def _tell_report(self, report: ShutdownReport, code: int) -> None:
+        if self.options.form == "json":
+            line = report_json(report, code, self.options.warnings, hide=self.options.hide)
+            self.screen.results([line], is_clean=True)
+        else:
+            self.screen.results(report_lines(report, quiet=self.options.quiet))
 
     def _tell_unexpected(self, report: ShutdownReport | None) -> int:
         """Tell an error that is neither the system's nor the user's."""
@@ -157,7 +180,7 @@ class _Session:
             self.screen.notice(failure_card(self.harness.name, "run", self.error, debug=True), "red")
             code = 1
         if report is not None:
-            self.screen.results(report_lines(report, quiet=self.options.quiet))
+            self._tell_report(report, code)
         return code
 
     def _see_threads_off(self) -> bool:
@@ -200,9 +223,13 @@ class _Session:
         self._dump()
         report = self.harness.report
         if report is not None and not self.harness.running:
-            self.screen.results(report_lines(report, quiet=self.options.quiet))
+            self._tell_report(report, self._hard_code())
             return
         seconds = time.monotonic() - self.began
+        if self.options.form == "json":
+            line = unfinished_json(self.harness.name, self.harness.ledger(), seconds, self._hard_code())
+            self.screen.results([line], is_clean=True)
+            return
         self.screen.results(unfinished_lines(self.harness.ledger(), seconds, quiet=self.options.quiet))
 
     def _notice(self, lines: list[str]) -> None:

@@ -38,6 +38,7 @@ class Screen:
         on_broken: Called once when the reader of stdout has gone away.
         out: Where results go; the standard output where None.
         err: Where notices go; the standard error where None.
+        hide: Takes secrets out of notices and results.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Screen:
         on_broken: Callable[[], None] = lambda: None,
         out: TextIO | None = None,
         err: TextIO | None = None,
+        hide: Callable[[str], str] = str,
     ) -> None:
+        self.hide = hide
         self.lock = threading.RLock()
         self.is_broken = False
         self.on_broken = on_broken
         self.out = _Output(self, out or sys.stdout)
-        self.err = _Output(self, err or sys.stderr)
+        self.err = _Output(self, err or sys.stderr, hide)
         self._outputs = (self.out, self.err)
         self._was: tuple[TextIO, TextIO] | None = None
         self.live = _LiveLine(self.err.real) if live and is_terminal(self.err.real) else None
@@ -86,10 +89,13 @@ class Screen:
         self.err.write(f"\n{text}")
         self.err.flush()
 
-    def results(self, lines: Iterable[str]) -> None:
-        """Write lines to stdout, below everything on stderr."""
+    def results(self, lines: Iterable[str], *, is_clean: bool = False) -> None:
+        """Write lines to stdout, below everything on stderr; ``is_clean`` where no secrets can be in them."""
         self.err.flush()
-        self.out.write("".join(f"{line}\n" for line in lines))
+        if not self.out.at_line_start:
+            self.out.write("\n")
+        text = "".join(f"{line}\n" for line in lines)
+        self.out.write(text if is_clean else self.hide(text))
         self.out.flush()
 
     def show(self, line: str) -> None:
@@ -99,8 +105,8 @@ class Screen:
                 self.live.show(line)
 
     def _is_at_line_start(self) -> bool:
-        """Whether no output is in the middle of a line; only known, and only asked for, on a terminal."""
-        return all(output.at_line_start for output in self._outputs)
+        """Whether no output on the terminal is in the middle of a line."""
+        return self.live is None or all(output.at_line_start for output in self._outputs)
 
     def clear(self) -> None:
         """Take the live line away, until it is shown again."""
@@ -123,8 +129,9 @@ class Screen:
 class _Output(io.TextIOBase):
     """One output, as components see it."""
 
-    def __init__(self, screen: Screen, real: TextIO) -> None:
+    def __init__(self, screen: Screen, real: TextIO, hide: Callable[[str], str] = str) -> None:
         self._screen = screen
+        self._hide = hide
         self.real = real
         self.at_line_start = True
 
@@ -133,9 +140,10 @@ class _Output(io.TextIOBase):
         with screen.lock:
             if screen.live is not None:
                 screen.live.hide()
-                self.at_line_start = text.endswith("\n") if text else self.at_line_start
+            self.at_line_start = text.endswith("\n") if text else self.at_line_start
             try:
-                return self.real.write(text)
+                self.real.write(self._hide(text))
+                return len(text)
             except BrokenPipeError:
                 self._break()
                 return len(text)

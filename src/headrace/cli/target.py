@@ -16,44 +16,77 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from headrace.exceptions import BlueprintError, WiringError
-from headrace.model.blueprint import Complaints, Position, Problem
+from click import UsageError
+
+from headrace.exceptions import BlueprintError, UnconnectedPortError, WiringError
+from headrace.model.blueprint import Blueprint, Complaints, Position, Problem
 from headrace.model.endpoint import did_you_mean
-from headrace.model.topology import Topology
 from headrace.runtime.driven import leaves
+from headrace.runtime.source_warnings import line_at
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
+from headrace.runtime.wiring_warnings import find_warnings, place_of
 
 from .own_code import location, one_line, own_frames, short
+from .target_hints import blueprints_here, component_hint, python_target
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A system ready to run, and what is legal in it but probably not meant."""
+    """A system ready to run, what is legal in it but probably not meant, and its blueprint where it has one."""
 
     target: str
     harness: SystemExecutionHarness
     warnings: tuple[Problem, ...] = ()
+    blueprint: Blueprint | None = None
+
+    def hide(self, text: str) -> str:
+        """Return a text without the secrets that the blueprint names."""
+        return text if self.blueprint is None else self.blueprint.sources.secrets.hide(text)
 
 
-def load_target(target: str, *, allow: Iterable[str] = ()) -> Loaded:
+def load_target(target: str, *, allow: Iterable[str] = (), files: Iterable[str] = ()) -> Loaded:
     """Load a system.
 
     Args:
         target: The path of a blueprint, or ``module:attribute`` of a system (or of a function that makes one).
         allow: Packages whose modules a blueprint may use, besides those beside it.
+        files: Further blueprints, each of which changes what those before it say.
 
     Raises:
         BlueprintError: It cannot be loaded; all mistakes are in ``problems``.
+        UsageError: There are further files, but the target is no blueprint.
     """
+    files = tuple(files)
+    if (wrong := python_target(target)) is not None:
+        raise _refusal(Position(target), "E100", *wrong)
     module, colon, attribute = target.partition(":")
     if colon and _is_dotted(module) and _is_dotted(attribute) and not os.path.exists(target):
+        if files:
+            raise UsageError(f"-f changes a blueprint, and {target} is a Python program")
         return _load_python(target, module, attribute)
-    if not os.path.exists(target):
-        raise _refusal(Position(target), "E100", "there is no such file", _nearest(target))
+    for file in (target, *files):
+        if not os.path.exists(file):
+            raise _refusal(Position(file), "E100", "there is no such file", _nearest(file))
     from headrace.edges.yaml_blueprint import load_system
 
-    assembled = load_system(target, allow=allow)
-    return Loaded(target, assembled.harness, assembled.warnings)
+    assembled = load_system(target, *files, allow=allow)
+    return Loaded(target, assembled.harness, assembled.warnings, assembled.blueprint)
+
+
+def default_target() -> str:
+    """Return the blueprint that is meant where none is named: the only one in the current folder.
+
+    Raises:
+        UsageError: There is none, or there are several.
+    """
+    found = blueprints_here()
+    if not found:
+        raise UsageError(
+            "no TARGET was named, and no blueprint (a YAML file with a 'system:') is in this folder"
+        )
+    if len(found) > 1:
+        raise UsageError(f"no TARGET was named, and there are {', '.join(found)}: name the one that is meant")
+    return found[0]
 
 
 def _is_dotted(text: str) -> bool:
@@ -91,8 +124,10 @@ def _load_python(target: str, name: str, attribute: str) -> Loaded:
         found = getattr(found, part)
     lines = _lines(module)
     position = Position(file, _line_of(attribute, lines))
+    if (wrong := component_hint(found, module, target)) is not None:
+        raise _refusal(position, "E243", *wrong)
     harness = _made(found, target, position)
-    return _checked(target, harness, position, lines)
+    return _checked(target, harness, position)
 
 
 def _import(target: str, name: str) -> ModuleType:
@@ -141,20 +176,17 @@ def _raised(error: BaseException, target: str, what: str) -> BlueprintError:
     return BlueprintError([found])
 
 
-def _checked(target: str, harness: SystemExecutionHarness, at: Position, lines: list[str]) -> Loaded:
+def _checked(target: str, harness: SystemExecutionHarness, at: Position) -> Loaded:
     """Find what keeps the system from running, and what is probably not meant."""
-    complaints = Complaints(lines)
-    for error in harness.wiring.problems():
-        complaints.error(at, error.code, error.message, error.hint)
-    for endpoint in harness.wiring.unconnected_outputs():
-        message = f"output '{endpoint}' is not connected: its messages are counted and discarded"
-        complaints.warning(at, "W301", message, "connect it, or declare it `Out[...] | None`")
-    blocking = [c for c in harness.wiring.connections.values() if c.options.when_full == "block"]
-    links = [(c.sender.component, c.receiver.component) for c in blocking]
-    for cycle in Topology.of(harness.components, links).cycles:
-        message = f"the cycle of {', '.join(cycle)} can block: it stands still when all its edges are full"
-        hint = "give one of its edges when_full='drop_oldest', or all of them room for what is under way"
-        complaints.warning(at, "W302", message, hint)
+    complaints = Complaints()
+    errors = harness.wiring.problems()
+    for error in errors:
+        place = place_of((error.file, error.line), at)
+        found = Problem(place, "error", error.code, error.message, error.hint, line_at(place))
+        complaints.take(found)
+    unsure = {error.component for error in errors if isinstance(error, UnconnectedPortError)}
+    for problem in find_warnings(harness, at=at, unsure=unsure):
+        complaints.take(problem)
     if complaints.has_errors:
         raise BlueprintError(complaints.problems)
     return Loaded(target, harness, complaints.problems)
@@ -190,4 +222,4 @@ def _names_given_by(statement: ast.stmt) -> set[str]:
     return set()
 
 
-__all__ = ["Loaded", "load_target"]
+__all__ = ["Loaded", "default_target", "load_target"]

@@ -16,17 +16,15 @@ import yaml
 
 from headrace.exceptions import BlueprintError
 from headrace.model.blueprint import Blueprint, Complaints, Position
-from headrace.model.blueprint_reader import read_tree
 from headrace.model.blueprint_tree import Node, Scalar, TreeBuilder
 from headrace.runtime.assembly import Assembled, assemble_all
-
-MAX_BYTES = 1 << 20
+from headrace.runtime.blueprint_files import MAX_BYTES, split_lines
+from headrace.runtime.blueprint_loader import BlueprintLoader
 
 _LOADER: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )  # a PyYAML built without libyaml has only the second
 _FORBIDDEN = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _MENDS = (
     ("mapping values are not allowed", "put a text that contains ': ' in quotes, or check the indentation"),
     ("cannot start any token", "indent with spaces, and put a text that begins with @, ` or % in quotes"),
@@ -40,17 +38,19 @@ _MENDS = (
 )
 
 
-def read_blueprint(path: str | os.PathLike[str], *, env: Mapping[str, str] | None = None) -> Blueprint:
-    """Read a blueprint from a file.
+def read_blueprint(*paths: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Blueprint:
+    """Read a blueprint from a file, or from several that are merged.
 
     Args:
-        path: The file; modules in its folder may be used as component types.
+        paths: The files: each changes what those before it say. Modules in the folder of the first may be used
+            as component types.
         env: What ``${NAME}`` stands for; the process's environment where None.
 
     Raises:
         BlueprintError: It cannot be read, or has mistakes; all of them are in ``problems``.
     """
-    return _whole(*_draft_file(path, env))
+    loader = _loader(env)
+    return _whole(loader.load(_names(paths)), loader.complaints)
 
 
 def parse_blueprint(
@@ -66,22 +66,24 @@ def parse_blueprint(
         text: The YAML.
         file: What to call it in messages.
         env: What ``${NAME}`` stands for; the process's environment where None.
-        directory: The folder whose modules may be used as component types; none where None.
+        directory: The folder whose modules may be used as component types, and in which the files are that it
+            names; none where None.
 
     Raises:
         BlueprintError: It has mistakes; all of them are in ``problems``.
     """
-    complaints = Complaints(_BREAK.split(text))
-    return _whole(_draft(text, file, env, directory, complaints), complaints)
+    loader = _loader(env)
+    folder = None if directory is None else Path(directory)
+    return _whole(loader.load_text(text, file, folder), loader.complaints)
 
 
 def load_system(
-    path: str | os.PathLike[str], *, allow: Iterable[str] = (), env: Mapping[str, str] | None = None
+    *paths: str | os.PathLike[str], allow: Iterable[str] = (), env: Mapping[str, str] | None = None
 ) -> Assembled:
     """Read a blueprint and build its system: what ``headrace check`` and ``headrace run`` both do.
 
     Args:
-        path: The file.
+        paths: The file, or several that are merged: each changes what those before it say.
         allow: Packages whose modules may be used as component types, besides those beside the file.
         env: What ``${NAME}`` stands for; the process's environment where None.
 
@@ -91,10 +93,22 @@ def load_system(
     Raises:
         BlueprintError: It cannot be read or built; mistakes of the file and of the wiring are told together.
     """
-    blueprint, complaints = _draft_file(path, env)
-    if blueprint is None:
-        raise BlueprintError(complaints.problems)
-    return assemble_all(blueprint, complaints, allow=allow)
+    loader = _loader(env)
+    blueprint = loader.load(_names(paths))
+    if blueprint is None or loader.is_full:
+        raise BlueprintError(loader.complaints.problems)
+    return assemble_all(blueprint, loader.complaints, allow=allow)
+
+
+def _loader(env: Mapping[str, str] | None) -> BlueprintLoader:
+    return BlueprintLoader(_tree, os.environ if env is None else env)
+
+
+def _names(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        raise TypeError("name at least one file")
+    return names
 
 
 def _whole(blueprint: Blueprint | None, complaints: Complaints) -> Blueprint:
@@ -103,84 +117,19 @@ def _whole(blueprint: Blueprint | None, complaints: Complaints) -> Blueprint:
     return blueprint
 
 
-# --- bytes ---------------------------------------------------------------------------------------
-
-
-def _draft_file(
-    path: str | os.PathLike[str], env: Mapping[str, str] | None
-) -> tuple[Blueprint | None, Complaints]:
-    file = os.fspath(path)
-    complaints = Complaints()
-    content = _content(file, complaints)
-    text = None if content is None else _decoded(content, file, complaints)
-    if text is None:
-        return None, complaints
-    complaints = Complaints(_BREAK.split(text))
-    return _draft(text, file, env, Path(file).absolute().parent, complaints), complaints
-
-
-def _content(file: str, complaints: Complaints) -> bytes | None:
-    try:
-        with open(file, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = (
-            "name the file in it" if isinstance(error, IsADirectoryError) else "check the path and its rights"
-        )
-        complaints.error(Position(file), "E100", f"cannot be read: {reason}", hint)
-        return None
-    if len(content) > MAX_BYTES:
-        message = f"the file is larger than {MAX_BYTES:,} bytes"
-        complaints.error(
-            Position(file), "E107", message, "is it a blueprint? Data belongs into files of its own"
-        )
-        return None
-    return content
-
-
-def _decoded(content: bytes, file: str, complaints: Complaints) -> str | None:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = _BREAK.split(content[: error.start].decode("utf-8-sig", "replace"))
-        position = Position(file, len(before), len(before[-1]) + 1)
-        message = f"the file is not UTF-8 (byte 0x{content[error.start]:02x})"
-        complaints.error(position, "E113", message, "save it as UTF-8")
-        return None
-
-
 # --- events --------------------------------------------------------------------------------------
 
 
-def _draft(
-    text: str,
-    file: str,
-    env: Mapping[str, str] | None,
-    directory: str | os.PathLike[str] | None,
-    complaints: Complaints,
-) -> Blueprint | None:
-    """Read as far as possible; None where there is no telling what was meant."""
-    root = _tree(text, file, os.environ if env is None else env, complaints)
-    if root is None:
-        return None
-    if isinstance(root, Scalar) and root.value is None:
-        hint = "begin with 'system: NAME' and 'components:'"
-        complaints.error(Position(file), "E114", "the file is empty", hint)
-        return None
-    folder = None if directory is None else os.fspath(directory)
-    return read_tree(root, complaints, file=file, directory=folder)
-
-
-def _tree(text: str, file: str, env: Mapping[str, str], complaints: Complaints) -> Node | None:
+def _tree(text: str, file: str, builder: TreeBuilder) -> Node | None:
+    """Make a tree of a text; None where that was complained of."""
+    complaints = builder.complaints
     forbidden = _FORBIDDEN.search(text)
     if forbidden is not None:
-        before = _BREAK.split(text[: forbidden.start()])
+        before = split_lines(text[: forbidden.start()])
         position = Position(file, len(before), len(before[-1]) + 1)
         message = f"the character U+{ord(forbidden[0]):04X} is not allowed"
         complaints.error(position, "E101", message, "delete it, or write it as an escape in double quotes")
         return None
-    builder = TreeBuilder(complaints, env)
     try:
         complete = _feed(builder, text, file)
     except yaml.YAMLError as error:
@@ -254,7 +203,7 @@ def _complain_of_syntax(error: yaml.YAMLError, file: str, complaints: Complaints
             problem = f"{problem} {context} (from line {began.line + 1})"
     hint = next((mend for sign, mend in _MENDS if sign in problem), "check quotes, brackets and indentation")
     position = Position(file) if mark is None else _position(mark, file)
-    if "bracket" in hint and "${" in "".join(complaints.lines[position.line - 1 : position.line]):
+    if "bracket" in hint and "${" in complaints.sources.line_at(position):
         hint += "; inside brackets a ${VARIABLE} stands in quotes"
     complaints.error(position, "E101", problem, hint)
 

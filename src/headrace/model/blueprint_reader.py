@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, TypeGuard, get_args
+from typing import Any, TypeGuard
 
 from headrace.exceptions import InvalidEndpointError
 
@@ -21,76 +21,26 @@ from .blueprint import (
     OutputSpec,
     Position,
     Reference,
+    ResourceSpec,
     SummarySpec,
 )
-from .blueprint_tree import Listing, Node, Scalar, Table, plain
-from .blueprint_values import (
-    Check,
-    describe,
-    duration,
-    duration_or_zero,
-    key_fields,
-    one_of,
-    reference,
-    references,
-    text,
-    truth,
-    whole_number,
+from .blueprint_keys import (
+    BLUEPRINT,
+    COMPONENT,
+    CONNECTION,
+    DEFAULTS,
+    NOT_BUILT,
+    OUTPUT,
+    PORT,
+    RESOURCE,
+    SUMMARY,
+    TableKeys,
 )
+from .blueprint_tests import read_tests
+from .blueprint_tree import Listing, Node, Scalar, Table, plain
+from .blueprint_values import Check, describe, holds_secret
 from .endpoint import did_you_mean, parse_endpoint
-from .options import FanOut, OnError, WhenFull
 
-_MESSAGE_POLICY: Mapping[str, Check] = {
-    "attempts": whole_number,
-    "on_error": one_of(get_args(OnError)),
-    "backoff": duration_or_zero,
-}
-_DEFAULTS: Mapping[str, Check] = {
-    "buffer_size": whole_number,
-    "setup_timeout": duration,
-    "cleanup_timeout": duration,
-    "shutdown_timeout": duration,
-    "source_grace": duration,
-    "dead_letter_limit": whole_number,
-    **_MESSAGE_POLICY,
-}
-_EDGE: Mapping[str, Check] = {
-    "buffer_size": whole_number,
-    "when_full": one_of(get_args(WhenFull)),
-    "copy": truth,
-}
-_OUTPUT: Mapping[str, Check] = {"fan_out": one_of(get_args(FanOut)), "key": key_fields}
-_SUMMARY: Mapping[str, Check] = {"in": references, "out": references, "rejected": references}
-_SYSTEM = ("system", "defaults", "components", "connections", "summary")
-_COMPONENT = ("type", "config", "outputs", *_MESSAGE_POLICY)
-_CONNECTION = ("from", "to", *_EDGE)
-
-# Keys of the full design that do not work yet: what they may say because it is so anyway, and the mend.
-_NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
-    "durable": ((False,), "leave it out: edges are kept in memory"),
-    "durability": ((), "leave it out: edges are kept in memory"),
-    "concurrency": ((1,), "leave it out: a component works on one message at a time"),
-    "replicas": ((1,), "leave it out, and share the work among components with 'fan_out: balance'"),
-    "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
-    "resources": ((), "leave it out, and open what is needed in the component's setup()"),
-    "placement": ((), "leave it out: a system runs in one process"),
-    "engine": (("memory",), "leave it out: a system runs in one process"),
-    "ack": (("auto",), "leave it out: the next receive acknowledges"),
-    "tests": ((), "leave it out, and test with pytest"),
-}
-_PLACES_NOT_BUILT: Mapping[str, frozenset[str]] = {
-    "a blueprint": frozenset(
-        {"resources", "placement", "engine", "restart", "durability", "durable", "tests"}
-    ),
-    "defaults": frozenset({"restart", "durable", "durability", "concurrency", "replicas", "run_in"}),
-    "a component": frozenset(
-        {"restart", "concurrency", "replicas", "run_in", "placement", "resources", "durable"}
-    ),
-    "a connection": frozenset({"durable", "ack", "placement"}),
-    "an output": frozenset(),
-    "summary": frozenset(),
-}
 _CHAIN_HINT = "write 'sender -> receiver', each 'component' or 'component.port'"
 
 
@@ -108,13 +58,18 @@ def read_tree(
     Returns:
         The blueprint, as far as it could be read; None where the whole is not one.
     """
-    if not isinstance(root, Table):
-        hint = "begin with 'system: NAME' and 'components:'"
-        complaints.error(root.position, "E104", f"a blueprint is a table of keys, not {describe(root)}", hint)
+    if not is_table_of_keys(root, complaints):
         return None
+    return read_table(root, complaints, file=file, directory=directory)
+
+
+def read_table(
+    root: Table, complaints: Complaints, *, file: str = "", directory: str | None = None
+) -> Blueprint:
+    """Read a blueprint from its table, as far as it can be read; the arguments are those of ``read_tree``."""
     reader = _Reader(complaints)
-    found = reader.table(root, "a blueprint", _SYSTEM, required=("system", "components"))
-    name = reader.checked(found, {"system": text}).get("system")
+    found = reader.table(root, BLUEPRINT)
+    name = reader.checked(found, BLUEPRINT.checks).get("system")
     components = tuple(reader.components(found["components"])) if "components" in found else ()
     names = frozenset(spec.name for spec in components)
     connections = tuple(reader.connections(found.get("connections"), names))
@@ -122,14 +77,29 @@ def read_tree(
         name=name or "system",
         components=components,
         connections=connections,
-        defaults=Defaults(**reader.options(found.get("defaults"), "defaults", _DEFAULTS)),
-        summary=_summary(reader.options(found.get("summary"), "summary", _SUMMARY)),
+        defaults=Defaults(**reader.options(found.get("defaults"), DEFAULTS)),
+        summary=_summary(reader.options(found.get("summary"), SUMMARY)),
+        resources=tuple(reader.resources(found.get("resources"))),
+        ports=reader.ports(found.get("ports")),
+        tests=read_tests(found["tests"], complaints) if "tests" in found else (),
         file=file,
         directory=directory,
         position=found["system"].position if "system" in found else root.position,
-        lines=complaints.lines,
+        sources=complaints.sources,
         has_gaps=reader.has_gaps,
     )
+
+
+def is_table_of_keys(root: Node, complaints: Complaints) -> TypeGuard[Table]:
+    """Return whether a tree can be a blueprint, or a file merged into one; else complain."""
+    if isinstance(root, Table):
+        return True
+    hint = "begin with 'system: NAME' and 'components:'"
+    if isinstance(root, Scalar) and root.value is None:
+        complaints.error(Position(root.position.file), "E114", "the file is empty", hint)
+    else:
+        complaints.error(root.position, "E104", f"a blueprint is a table of keys, not {describe(root)}", hint)
+    return False
 
 
 def _summary(found: Mapping[str, Any]) -> SummarySpec:
@@ -143,46 +113,51 @@ class _Reader:
 
     # --- tables ------------------------------------------------------------------------------------
 
-    def table(
-        self, node: Table, what: str, known: tuple[str, ...], *, required: tuple[str, ...] = ()
-    ) -> dict[str, Node]:
+    def table(self, node: Table, keys: TableKeys) -> dict[str, Node]:
         """Return the values of the known keys; complain about the others and about what is missing."""
         found: dict[str, Node] = {}
         hints: set[str] = set()
         for name, (key, value) in node.entries.items():
-            if name in known:
+            if name in keys.known:
                 found[name] = value
-            elif name in _PLACES_NOT_BUILT[what]:
+            elif name in keys.not_built:
                 self._not_built(key, value)
             else:
-                hint = did_you_mean(name, known) or "known: " + ", ".join(sorted(known))
+                hint = did_you_mean(name, keys.known) or "known: " + ", ".join(sorted(keys.known))
                 self.complaints.error(key.position, "E102", f"unknown key '{name}'", hint)
                 hints.add(hint)
-        for name in required:
+        for name in keys.required:
             if name not in node.entries and f"did you mean '{name}'?" not in hints:
                 hint = f"add '{name}: ...'"
-                self.complaints.error(node.position, "E103", f"{what} needs the key '{name}'", hint)
+                self.complaints.error(node.position, "E103", f"{keys.what} needs the key '{name}'", hint)
         return found
 
     def _not_built(self, key: Scalar, value: Node) -> None:
-        neutral, mend = _NOT_BUILT[key.text]
+        neutral, mend = NOT_BUILT[key.text]
         said = plain(value)
         if not any(said == allowed and type(said) is type(allowed) for allowed in neutral):
             self.complaints.error(key.position, "E110", f"'{key.text}' is not built yet", mend)
 
-    def options(self, node: Node | None, what: str, checks: Mapping[str, Check]) -> dict[str, Any]:
+    def options(self, node: Node | None, keys: TableKeys) -> dict[str, Any]:
         """Read a table whose keys all have a check."""
-        if node is None or not self._is_table(node, what):
+        if node is None or not self._is_table(node, keys.what):
             return {}
-        return self.checked(self.table(node, what, tuple(checks)), checks)
+        return self.checked(self.table(node, keys), keys.checks)
 
     def checked(self, found: Mapping[str, Node], checks: Mapping[str, Check]) -> dict[str, Any]:
         """Return what the checks make of the keys they know."""
         return {
             name: checks[name](node, name, self.complaints)
             for name, node in found.items()
-            if name in checks and not node.flawed
+            if name in checks and not node.flawed and self._is_open(node, name)
         }
+
+    def _is_open(self, node: Node, what: str) -> bool:
+        """Refuse a secret where what is written is shown to people."""
+        if not holds_secret(node):
+            return True
+        self.complaints.error(node.position, "E116", f"{what} cannot be a secret", "secrets go into 'config'")
+        return False
 
     def _is_table(self, node: Node, what: str, hint: str = "") -> TypeGuard[Table]:
         if isinstance(node, Table):
@@ -212,27 +187,64 @@ class _Reader:
         written = node.text if isinstance(node, Scalar) and node.text else "..."
         if not self._is_table(node, f"component '{key.text}'", f"write '{{type: {written}}}'"):
             return ComponentSpec(key.text, position=position, broken=True)
-        found = self.table(node, "a component", _COMPONENT, required=("type",))
-        simple = self.checked(found, {"type": text, **_MESSAGE_POLICY})
-        config = self._config(found.get("config"))
+        found = self.table(node, COMPONENT)
+        simple = self.checked(found, COMPONENT.checks)
         outputs = self._outputs(found.get("outputs"))
-        places = {name: entry[0].position for name, entry in node.entries.items()}
-        if "type" in found:
-            places["type"] = found["type"].position
-        for name in ("config", "outputs"):
-            if name in found:
-                places.update(_places(found[name], name))
-        broken = node.flawed or self.complaints.count > before
         return ComponentSpec(
             name=key.text,
             type=simple.pop("type", None) or "",
-            config=config,
+            config=self._config(found.get("config")),
             outputs=outputs,
             position=position,
-            places=places,
-            broken=broken,
+            places=dict(_places_of(node, found)),
+            broken=node.flawed or self.complaints.count > before,
             **simple,
         )
+
+    # --- resources and ports -------------------------------------------------------------------------
+
+    def resources(self, node: Node | None) -> Iterator[ResourceSpec]:
+        """Read the table of resources; a text is the type of one without settings."""
+        if node is None or not self._is_table(node, "resources", "write 'NAME: {type: ...}' in it"):
+            return
+        for key, value in node.entries.values():
+            yield self._resource(key, value)
+
+    def _resource(self, key: Scalar, node: Node) -> ResourceSpec:
+        before = self.complaints.count
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            said = self.checked({"type": node}, RESOURCE.checks)
+            places = {"type": node.position}
+            config: dict[str, Any] = {}
+        elif self._is_table(node, f"resource '{key.text}'", "write '{type: \"module:name\"}'"):
+            found = self.table(node, RESOURCE)
+            said = self.checked(found, RESOURCE.checks)
+            places = dict(_places_of(node, found))
+            config = self._config(found.get("config"))
+        else:
+            return ResourceSpec(key.text, position=key.position, broken=True)
+        broken = node.flawed or self.complaints.count > before
+        kind = said.get("type") or ""
+        return ResourceSpec(key.text, kind, config, position=key.position, places=places, broken=broken)
+
+    def ports(self, node: Node | None) -> dict[str, Reference]:
+        """Read the ports that a blueprint has as a component: an own name for each inner port."""
+        if node is None or not self._is_table(node, "ports", "write 'PORT: component.port' in it"):
+            return {}
+        entries = {name: value for name, (_, value) in node.entries.items()}
+        found = self.checked(entries, dict.fromkeys(entries, PORT))
+        ends = {name: self._inner_port(end) for name, end in found.items()}
+        return {name: end for name, end in ends.items() if end is not None}
+
+    def _inner_port(self, part: Reference | None) -> Reference | None:
+        end = self._endpoint(part)
+        if end is None or parse_endpoint(end.text).port:
+            return end
+        hint = f"write '{end}.in', '{end}.out' or another port of it"
+        self.complaints.error(end.position, "E220", f"'{end}' does not say which port", hint)
+        return None
+
+    # --- settings and outputs ------------------------------------------------------------------------
 
     def _config(self, node: Node | None) -> dict[str, Any]:
         if node is None or (isinstance(node, Scalar) and node.value is None):
@@ -248,7 +260,7 @@ class _Reader:
 
     def _output(self, key: Scalar, node: Node) -> OutputSpec:
         before = self.complaints.count
-        found = self.options(node, "an output", _OUTPUT)
+        found = self.options(node, OUTPUT)
         output = OutputSpec(found.get("fan_out", "broadcast"), found.get("key", ()), key.position)
         if node.flawed or self.complaints.count > before:
             return output
@@ -265,17 +277,10 @@ class _Reader:
         """Read the list of connections; ``has_gaps`` tells whether one had to be left out."""
         if node is None:
             return
-        if not isinstance(node, Listing):
-            self.has_gaps = True
-            if node.flawed:
-                return
-            message = f"connections must be a list, not {describe(node)}"
-            self.complaints.error(node.position, "E104", message, "write '- sender -> receiver'")
-            return
-        for item in node.items:
+        for item in self._listed(node):
             if isinstance(item, Table):
                 yield from self._long(item)
-            elif item.flawed:
+            elif item.flawed or not self._is_open(item, "a connection"):
                 self.has_gaps = True
             elif isinstance(item, Scalar) and isinstance(item.value, str):
                 yield from self._chain(item, components)
@@ -284,11 +289,18 @@ class _Reader:
                 self.complaints.error(item.position, "E120", message, _CHAIN_HINT)
                 self.has_gaps = True
 
+    def _listed(self, node: Node) -> tuple[Node, ...]:
+        if isinstance(node, Listing):
+            return node.items
+        self.has_gaps = True
+        if not node.flawed:
+            message = f"connections must be a list, not {describe(node)}"
+            self.complaints.error(node.position, "E104", message, "write '- sender -> receiver'")
+        return ()
+
     def _long(self, node: Table) -> Iterator[ConnectionSpec]:
-        found = self.table(node, "a connection", _CONNECTION, required=("from", "to"))
-        options = self.checked(found, _EDGE)
-        ends = self.checked(found, {"from": reference, "to": reference})
-        sender, receiver = (self._endpoint(ends.get(name)) for name in ("from", "to"))
+        options = self.checked(self.table(node, CONNECTION), CONNECTION.checks)
+        sender, receiver = (self._endpoint(options.pop(name, None)) for name in ("from", "to"))
         if sender is None or receiver is None:
             self.has_gaps = True
         else:
@@ -333,6 +345,15 @@ class _Reader:
         return part
 
 
+def _places_of(node: Table, found: Mapping[str, Node]) -> Iterator[tuple[str, Position]]:
+    """Yield where the keys of a component or a resource stand, and its settings; of its type, the value."""
+    for name, (key, value) in node.entries.items():
+        yield name, value.position if name == "type" else key.position
+    for name in ("config", "outputs"):
+        if name in found:
+            yield from _places(found[name], name)
+
+
 def _places(node: Node, prefix: str) -> Iterator[tuple[str, Position]]:
     """Yield where every key and item below a node stands, by dotted name."""
     if isinstance(node, Table):
@@ -345,4 +366,4 @@ def _places(node: Node, prefix: str) -> Iterator[tuple[str, Position]]:
             yield from _places(item, f"{prefix}[{number}]")
 
 
-__all__ = ["read_tree"]
+__all__ = ["is_table_of_keys", "read_table", "read_tree"]

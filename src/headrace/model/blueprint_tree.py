@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .blueprint import Complaints, Position
+from .blueprint_variables import MAX_NODES, Surroundings, expand_variables
 from .endpoint import did_you_mean
+from .secret import Secret
 
 MAX_DEPTH = 50
 MAX_ALIASES = 1_000
-MAX_NODES = 100_000
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -30,8 +31,6 @@ _WORDS: Mapping[str, Any] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }
-_VARIABLE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
-_REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +44,7 @@ class Scalar:
         lead: How many characters the text begins after that place; None where it is not written out there
             character by character (escapes, variables, several lines).
         flawed: Whether a mistake in it was told already.
-        expanded: Whether variables were replaced in it.
+        expanded: Whether variables were replaced in it; where one was a secret, its value is a ``Secret``.
     """
 
     value: str | int | float | bool | None
@@ -102,38 +101,6 @@ def resolve_scalar(text: str) -> str | int | float | bool | None:
     return text
 
 
-def expand_variables(text: str, variables: Mapping[str, str]) -> tuple[str, list[tuple[int, str, str]]]:
-    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$${`` stands for the characters ``${``.
-
-    Args:
-        text: The text.
-        variables: The values by name; an empty one counts as not set where there is a default.
-
-    Returns:
-        The text with the values in it, and what is wrong: (index in the text, message, hint).
-    """
-    flaws: list[tuple[int, str, str]] = []
-
-    def replace(found: re.Match[str]) -> str:
-        if found[0] == "$${":
-            return "${"
-        reference = _REFERENCE.fullmatch(found[1] or "")
-        if reference is None:
-            hint = "write ${NAME} or ${NAME:-default}, and $${ for the characters themselves"
-            flaws.append((found.start(), f"'{found[0]}' is not a variable", hint))
-            return found[0]
-        name, default = reference[1], reference[2]
-        value = variables.get(name)
-        if value is None and default is None:
-            hint = did_you_mean(name, variables) if len(name) > 2 else ""
-            hint = hint if hint.startswith("did") else f"set it, or write ${{{name}:-default}}"
-            flaws.append((found.start(), f"variable '{name}' is not set", hint))
-            return found[0]
-        return (value or default or "") if default is not None else (value or "")
-
-    return _VARIABLE.sub(replace, text), flaws
-
-
 @dataclass(slots=True)
 class _Frame:
     """A list or table that is still open."""
@@ -159,12 +126,13 @@ class TreeBuilder:
 
     Args:
         complaints: Where mistakes go.
-        variables: What ``${NAME}`` stands for.
+        around: What ``${...}`` stands for, and how much room there is.
     """
 
-    def __init__(self, complaints: Complaints, variables: Mapping[str, str]) -> None:
+    def __init__(self, complaints: Complaints, around: Surroundings | None = None) -> None:
         self.complaints = complaints
-        self.variables = variables
+        self.around = around or Surroundings()
+        self.around.secrets = complaints.sources.secrets
         self.root: Node | None = None
         self.stopped = False
         self._frames: list[_Frame] = []
@@ -191,7 +159,7 @@ class TreeBuilder:
         if expanded:
             text = self._expand(Scalar(text, text, position, lead))
             lead = None
-            is_plain = is_plain and text != ""
+            is_plain = is_plain and text != "" and not isinstance(text, Secret)
         value = resolve_scalar(text) if is_plain else text
         flawed = self.complaints.count > before
         self._take(_Anchored(Scalar(value, text, position, lead, flawed, expanded), 1, 0), anchor)
@@ -249,9 +217,13 @@ class TreeBuilder:
         return bool(self._frames) and self._frames[-1].is_table and len(self._frames[-1].items) % 2 == 0
 
     def _expand(self, written: Scalar) -> str:
-        text, flaws = expand_variables(written.text, self.variables)
-        for index, message, hint in flaws:
-            self.complaints.error(written.place_of(index), "E109", message, hint)
+        text, flaws = expand_variables(written.text, self.around)
+        for flaw in flaws:
+            place = written.place_of(flaw.index)
+            if flaw.code == "E107":
+                self._stop(place, flaw.message, flaw.hint)
+                break
+            self.complaints.error(place, flaw.code, flaw.message, flaw.hint)
         return text
 
     def _stop(self, position: Position, what: str, hint: str) -> None:
@@ -260,15 +232,15 @@ class TreeBuilder:
 
     def _take(self, taken: _Anchored, anchor: str | None) -> None:
         self._size += taken.size
-        if self._size > MAX_NODES:
-            self._stop(
-                taken.node.position, f"more than {MAX_NODES:,} values", "repeat fewer of them by alias"
-            )
+        if self._size > self.around.room.nodes:
+            message = f"more than {MAX_NODES:,} values, with all the files it names"
+            self._stop(taken.node.position, message, "repeat fewer of them by alias")
             return
         if anchor is not None:
             self._anchors[anchor] = taken
         if not self._frames:
             self.root = taken.node
+            self.around.room.nodes -= self._size
             return
         frame = self._frames[-1]
         frame.items.append(taken.node)
@@ -303,7 +275,6 @@ __all__ = [
     "Scalar",
     "Table",
     "TreeBuilder",
-    "expand_variables",
     "plain",
     "resolve_scalar",
 ]

@@ -10,11 +10,13 @@ from typing import Any
 from .blueprint import Complaints, Reference
 from .blueprint_tree import Listing, Node, Scalar, Table, resolve_scalar
 from .endpoint import did_you_mean
+from .secret import Secret
 
 Check = Callable[[Node, str, Complaints], Any]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)")
+_TOO_LONG = 10**308  # seconds; `float` refuses what is still larger
 _DURATION_HINT = "write seconds as a number, or 500ms, 10s, 2m, 1h"
 
 
@@ -24,6 +26,8 @@ def describe(node: Node) -> str:
         return "a table"
     if isinstance(node, Listing):
         return "a list"
+    if isinstance(node.value, Secret):
+        return "a secret"
     if node.value is None:
         return "nothing"
     if isinstance(node.value, bool):
@@ -38,6 +42,15 @@ def _value(node: Node) -> Any:
     if not isinstance(node, Scalar):
         return None
     return resolve_scalar(node.text) if node.expanded else node.value
+
+
+def holds_secret(node: Node) -> bool:
+    """Return whether a node, or one inside it, is a secret."""
+    if isinstance(node, Table):
+        return any(holds_secret(value) for _, value in node.entries.values())
+    if isinstance(node, Listing):
+        return any(holds_secret(item) for item in node.items)
+    return isinstance(node.value, Secret)
 
 
 def text(node: Node, what: str, complaints: Complaints) -> str | None:
@@ -119,25 +132,33 @@ def _time(node: Node, what: str, complaints: Complaints, *, allow_zero: bool) ->
 
 def read_duration(value: object) -> float | None:
     """Return the seconds that a number or a text such as ``500ms`` says; None where it is no duration."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < _TOO_LONG else math.inf if value > 0 else -math.inf
+    if isinstance(value, float):
+        return value
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     return None if found is None else float(found[1]) * _SECONDS[found[2]]
 
 
-def one_of(known: Iterable[str]) -> Check:
-    """Return a check that takes one of the known words."""
-    words = tuple(known)
+class OneOf:
+    """A check that takes one of the known words.
 
-    def check(node: Node, what: str, complaints: Complaints) -> str | None:
+    Attributes:
+        words: The words.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = tuple(words)
+
+    def __call__(self, node: Node, what: str, complaints: Complaints) -> str | None:
+        """Return the word, or complain."""
         value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, str) and value in words:
+        if isinstance(value, str) and value in self.words:
             return value
-        hint = did_you_mean(value, words) if isinstance(value, str) else "known: " + ", ".join(words)
+        known = "known: " + ", ".join(self.words)
+        hint = did_you_mean(value, self.words) if isinstance(value, str) else known
         complaints.error(node.position, "E112", f"{what} cannot be {describe(node)}", hint)
         return None
-
-    return check
 
 
 def key_fields(node: Node, what: str, complaints: Complaints) -> tuple[str | int, ...] | None:
@@ -155,11 +176,12 @@ def key_fields(node: Node, what: str, complaints: Complaints) -> tuple[str | int
 
 __all__ = [
     "Check",
+    "OneOf",
     "describe",
     "duration",
     "duration_or_zero",
+    "holds_secret",
     "key_fields",
-    "one_of",
     "read_duration",
     "reference",
     "references",

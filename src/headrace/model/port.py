@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .type_fit import fits, type_name
+from .type_fit import fits, misfit, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,19 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class PortTable:
-    """The declared ports of a component; ``None`` where a direction declares nothing and takes any name."""
+    """The declared ports of a component.
+
+    Attributes:
+        inputs: Its inputs by name; None where it declares none and takes any name.
+        outputs: Its outputs by name; None where it declares none and takes any name.
+        where: File and line of its code.
+        unresolved: A sentence for each port whose type cannot be resolved, so that it is not checked.
+    """
 
     inputs: Mapping[str, Port] | None = None
     outputs: Mapping[str, Port] | None = None
     where: str = field(default="", compare=False)
+    unresolved: tuple[str, ...] = field(default=(), compare=False)
 
 
-__all__ = ["Port", "PortTable", "fits", "type_name"]
+__all__ = ["Port", "PortTable", "fits", "misfit", "type_name"]

@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 from gc import get_referents
 from pathlib import Path
-from types import AsyncGeneratorType, CodeType, CoroutineType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any
 
 from headrace.streams.inlet import EdgeReceiveStream
@@ -45,13 +45,13 @@ def awaiting(coroutine: Any) -> str:
     return theirs or ours or first or "nothing: it is not suspended"
 
 
-def inner_frames(coroutine: Any) -> Iterator[CodeType]:
-    """Yield the code of each frame of a suspended coroutine, outermost first, also through ours that drives one."""
+def frames_of(coroutine: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended coroutine, outermost first, also through ours that drives one."""
     current = coroutine
     while current is not None:
         frame, current = _look_into(current)
         if frame is not None:
-            yield frame.f_code
+            yield frame
             current = current or frame.f_locals.get(DRIVEN)
 
 
@@ -80,4 +80,4 @@ def _look_into(awaitable: Any) -> tuple[Any, Any]:
     return None, None
 
 
-__all__ = ["DRIVEN", "awaiting", "inner_frames"]
+__all__ = ["DRIVEN", "awaiting", "frames_of"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
 from typing import Any
 
-from anyio import CancelScope, current_effective_deadline, get_cancelled_exc_class
+from anyio import CancelScope, TaskInfo, current_effective_deadline, get_cancelled_exc_class
 
 from headrace.exceptions import ComponentError
 
@@ -19,6 +20,9 @@ from .awaiting import awaiting
 
 ROPE = 10
 """How many cancellations a coroutine may swallow (or meet in its clean-up) before it is made to end."""
+
+root_task: ContextVar[TaskInfo | None] = ContextVar("headrace_root_task", default=None)
+"""The task of the run that the current task belongs to: asyncio cancels all tasks one by one when a loop ends."""
 
 _abandoned: list[Any] = []  # kept from the garbage collector, which would run their code in some other task
 
@@ -157,7 +161,8 @@ def without_cancellation(error: BaseException) -> BaseException | None:
     """
     cancelled = get_cancelled_exc_class()
     if isinstance(error, cancelled):
-        if current_effective_deadline() == -math.inf:
+        root = root_task.get()
+        if current_effective_deadline() == -math.inf or (root and root.has_pending_cancellation()):
             return None
         foreign = ComponentError("what it awaited was cancelled, by something other than the harness")
         foreign.__cause__ = error
@@ -168,4 +173,4 @@ def without_cancellation(error: BaseException) -> BaseException | None:
     return error
 
 
-__all__ = ["ROPE", "Driven", "MadeToEnd", "leaves", "without_cancellation", "without_groups_of_one"]
+__all__ = ["ROPE", "Driven", "MadeToEnd", "leaves", "root_task", "without_cancellation", "without_groups_of_one"]

@@ -65,6 +65,8 @@ def health_of(name: str, run: Run | None, report: ShutdownReport | None, wiring:
 def _state(run: Run | None, report: ShutdownReport | None) -> tuple[str, str]:
     """Return the state, and the reason why it is not ready."""
     if run is not None:
+        if run.home.is_lost:
+            return "cancelled", "its event loop was closed while it ran"
         if run.stop_event.is_set():
             return "stopping", str(run.first_failure or "it is stopping")
         return ("running", "") if run.announced else ("starting", "it is starting")

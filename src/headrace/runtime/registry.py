@@ -41,11 +41,20 @@ class Registry:
     Args:
         directory: The folder of the blueprint, whose modules may be used; none where None.
         allow: Packages (or modules) that may be used besides.
+        outer: The registry of the blueprint around this one; what may be used there may be used here.
     """
 
-    def __init__(self, directory: str | os.PathLike[str] | None = None, allow: Iterable[str] = ()) -> None:
-        self.directory = None if directory is None else Path(directory).absolute()
-        self.allow = frozenset(allow)
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        allow: Iterable[str] = (),
+        outer: Registry | None = None,
+    ) -> None:
+        own = () if directory is None else (Path(directory).absolute(),)
+        around = () if outer is None else outer.directories
+        self.directories: tuple[Path, ...] = tuple(dict.fromkeys((*own, *around)))
+        self.allow: frozenset[str] = frozenset(allow) | (frozenset() if outer is None else outer.allow)
+        self._outer = outer
 
     def resolve(self, name: str) -> Any:
         """Return the class or function that a type name stands for.
@@ -68,7 +77,7 @@ class Registry:
 
     @cached_property
     def _points(self) -> tuple[EntryPoint, ...]:
-        return tuple(entry_points(group=GROUP))
+        return tuple(entry_points(group=GROUP)) if self._outer is None else self._outer._points
 
     # --- entry points ------------------------------------------------------------------------------
 
@@ -98,9 +107,10 @@ class Registry:
     def _home(self, name: str, module: str) -> Path | None:
         """Return the folder to import from, or None for an installed package; refuse anything else."""
         top = module.partition(".")[0]
-        if top != _OURS and self.directory is not None and self._is_beside(module):
-            _refuse_clash(top, self.directory)
-            return self.directory
+        for directory in () if top == _OURS else self.directories:
+            if top in _modules_in(directory):
+                _refuse_clash(top, directory)
+                return directory
         if self._is_allowed(module):
             return None
         hint = did_you_mean(top, self._beside())
@@ -121,17 +131,19 @@ class Registry:
         return any(module == package or module.startswith(f"{package}.") for package in allowed)
 
     def _is_beside(self, module: str) -> bool:
-        return module.partition(".")[0] in set(self._beside())
+        return module.partition(".")[0] in self._beside()
 
-    def _beside(self) -> Iterator[str]:
-        """Yield the modules and packages in the blueprint's folder."""
-        if self.directory is None or not self.directory.is_dir():
-            return
-        for path in self.directory.iterdir():
-            if path.suffix == ".py" and path.is_file() and path.stem.isidentifier():
-                yield path.stem
-            elif path.name.isidentifier() and (path / "__init__.py").is_file():
-                yield path.name
+    def _beside(self) -> set[str]:
+        return {name for directory in self.directories for name in _modules_in(directory)}
+
+
+def _modules_in(directory: Path) -> Iterator[str]:
+    """Yield the modules and packages in a folder."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.suffix == ".py" and path.is_file() and path.stem.isidentifier():
+            yield path.stem
+        elif path.name.isidentifier() and (path / "__init__.py").is_file():
+            yield path.name
 
 
 def _refuse_clash(top: str, directory: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from anyio import TaskInfo, get_running_tasks
 
-from .awaiting import inner_frames
+from .awaiting import frames_of
 
 
 def all_wait_to_receive(root: int, receivers: Container[int]) -> bool:
@@ -38,7 +38,7 @@ def all_wait_to_receive(root: int, receivers: Container[int]) -> bool:
 
 def _waits_for_its_own(task: Any) -> bool:
     """Whether a task is at the end of a task group's block, waiting for the tasks in it."""
-    return any(code.co_qualname == "TaskGroup.__aexit__" for code in inner_frames(task.coro))
+    return any(frame.f_code.co_qualname == "TaskGroup.__aexit__" for frame in frames_of(task.coro))
 
 
 __all__ = ["all_wait_to_receive"]

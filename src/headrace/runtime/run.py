@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextvars import copy_context
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import CancelScope, Event, create_task_group, current_time, get_cancelled_exc_class
+from anyio import (
+    TASK_STATUS_IGNORED,
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    get_cancelled_exc_class,
+    get_current_task,
+)
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.lowlevel import checkpoint, current_token
+from anyio.lowlevel import checkpoint
 
 from headrace.authoring.context import Context
 from headrace.authoring.function_component import FunctionComponent
-from headrace.exceptions import HarnessForkedError, SystemFailed
+from headrace.exceptions import SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
 from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
@@ -29,7 +35,8 @@ from headrace.streams.message_ids import MessageIds
 from .books import system_ledger
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
-from .driven import leaves, without_groups_of_one
+from .driven import leaves, root_task, without_groups_of_one
+from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
@@ -48,6 +55,7 @@ class Run:
         harness: The system to run.
         timeouts: Its deadlines.
         dead_letters: Where messages go that failed for good.
+        on_end: Called when it is over.
         redrive: For a run in which sources stay silent: the letters to send once more.
     """
 
@@ -56,6 +64,7 @@ class Run:
         harness: SystemExecutionHarness,
         timeouts: Timeouts,
         dead_letters: DeadLetterStore,
+        on_end: Callable[[], None],
         redrive: tuple[DeadLetter, ...] | None = None,
     ) -> None:
         self.over = Event()
@@ -67,15 +76,14 @@ class Run:
         self._wiring = harness.wiring
         self._timeouts = timeouts
         self._dead_letters = dead_letters
+        self._on_end = on_end
         self._letters_before = dead_letters.total
         self._revived = 0
         self._to_redrive = redrive
         self.redriven = 0
         self.announced = False
-        self._pid = os.getpid()
+        self.home = Home(harness.name)
         self._log = get_logger(system=harness.name)
-        self._native_token: Any = current_token().native_token
-        self._loop_context = copy_context()  # by its variables AnyIO knows its loop; a plain thread has none
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
         self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
         self._ids = MessageIds()
@@ -89,27 +97,17 @@ class Run:
         self._stop_began: float | None = None
         self._stop_requested = False
 
-    def refuse_in_fork(self) -> None:
-        """Raise in a forked process, where nothing of this run is.
+    # --- being stopped ---------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask for a drain, from any thread or from a signal handler; returns at once.
 
         Raises:
             HarnessForkedError: This process was forked after the run had begun.
         """
-        if os.getpid() != self._pid:
-            raise HarnessForkedError(
-                f"{self._harness.name} was started in process {self._pid} and does not run in {os.getpid()}, "
-                "which was forked from it; make and run a system of its own here, or start after the fork"
-            )
-
-    # --- being stopped ---------------------------------------------------------------------------
-
-    def request_stop(self) -> None:
-        """Ask for a drain, from any thread or from a signal handler; returns at once."""
-        schedule: Callable[..., object] = (
-            getattr(self._native_token, "call_soon_threadsafe", None) or self._native_token.run_sync_soon
-        )
+        self.home.refuse_in_fork()
         try:
-            schedule(self._loop_context.run, self.begin_stop)
+            self.home.call_soon(self.begin_stop)
         except RuntimeError as error:  # the loop has just ended, and the run with it
             self._log.debug("stop came too late", error=str(error))
 
@@ -152,12 +150,32 @@ class Run:
 
     # --- the run ----------------------------------------------------------------------------------
 
-    async def execute(self, *, handle_signals: bool, task_status: TaskStatus[None]) -> ShutdownReport:
+    async def execute(
+        self, *, handle_signals: bool = False, task_status: TaskStatus[None] = TASK_STATUS_IGNORED
+    ) -> ShutdownReport:
         """Set up, run, drain, clean up, and report.
 
         Raises:
             SystemFailed: The system did not end well.
         """
+        before = root_task.set(get_current_task())
+        try:
+            return await self._execute(handle_signals, task_status)
+        finally:
+            root_task.reset(before)
+            self._end()
+
+    def give_up(self) -> None:
+        """Report a run that was cancelled before its first step."""
+        self._wiring.release_streams()
+        self.report = self._make_report("cancelled", current_time())
+        self._end()
+
+    def _end(self) -> None:
+        self._on_end()
+        self.over.set()
+
+    async def _execute(self, handle_signals: bool, task_status: TaskStatus[None]) -> ShutdownReport:
         began = current_time()
         outcome: Outcome = "cancelled"
         on_main_thread = threading.current_thread() is threading.main_thread()  # others get no signals

@@ -5,7 +5,7 @@ The half of the harness that is at work before a run; `system_execution_harness`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -20,8 +20,8 @@ from headrace.authoring.handles import (
     SourceHandle,
 )
 from headrace.exceptions import HarnessAlreadyRunning, WiringError
-from headrace.model.message import Rejected
 from headrace.model.endpoint import refuse_unprintable
+from headrace.model.message import Rejected
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
     Attempts,
@@ -45,7 +45,7 @@ FittingMessage = TypeVar("FittingMessage")
 P = ParamSpec("P")
 R = TypeVar("R")
 Nothing = Rejected[Any] | None
-Silence = Nothing | Awaitable[Nothing] | Iterator[Nothing] | AsyncIterator[Nothing]
+Silence = Nothing | Awaitable[Nothing] | Iterator[Nothing] | AsyncIterable[Nothing]
 
 
 class SystemBuilder:
@@ -118,9 +118,7 @@ class SystemBuilder:
     def add(
         self,
         name: str,
-        factory: Callable[
-            Concatenate[M, P], Nothing | Awaitable[Nothing] | Iterator[Nothing] | AsyncIterator[Nothing]
-        ],
+        factory: Callable[Concatenate[M, P], Silence],
         config: Mapping[str, Any] | None = None,
         /,
         **settings: Any,
@@ -130,7 +128,7 @@ class SystemBuilder:
     def add(
         self,
         name: str,
-        factory: Callable[Concatenate[M, P], AsyncIterator[R | Rejected[Any] | None]],
+        factory: Callable[Concatenate[M, P], AsyncIterable[R | Rejected[Any] | None]],
         config: Mapping[str, Any] | None = None,
         /,
         **settings: Any,
@@ -170,7 +168,7 @@ class SystemBuilder:
     def add(
         self,
         name: str,
-        factory: Callable[P, AsyncIterator[R | Rejected[Any] | None]],
+        factory: Callable[P, AsyncIterable[R | Rejected[Any] | None]],
         config: Mapping[str, Any] | None = None,
         /,
         **settings: Any,

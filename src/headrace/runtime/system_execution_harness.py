@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
+from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
@@ -25,7 +26,8 @@ from .run import Run, raise_system_failed
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
 from .system_builder import SystemBuilder
-from .wiring import Connectable
+
+M = TypeVar("M")
 
 
 class SystemExecutionHarness(SystemBuilder):
@@ -60,7 +62,6 @@ class SystemExecutionHarness(SystemBuilder):
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self._run: Run | None = None
         self._last: Run | None = None
-        self._host: Host | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
 
     # --- what it holds ---------------------------------------------------------------------------
@@ -128,32 +129,21 @@ class SystemExecutionHarness(SystemBuilder):
             WiringError: A required input is not connected; nothing was set up.
             SystemFailed: A component failed; the first error is its cause.
         """
-        run = self._begin()
-        return await self._finish(run, handle_signals=handle_signals, task_status=task_status)
+        return await self._begin().execute(handle_signals=handle_signals, task_status=task_status)
 
     def _begin(self, redrive: tuple[DeadLetter, ...] | None = None) -> Run:
         if self._run is not None:
-            self._run.refuse_in_fork()
+            self._run.home.refuse_elsewhere()
             raise HarnessAlreadyRunning(f"{self.name} is running already; await stop() first")
         problems = self.wiring.problems()
         if problems:
             raise problems[0]
         self.wiring.open()
-        self._run = self._last = Run(self, self.timeouts, self._dead_letters, redrive)
+        self._run = self._last = Run(self, self.timeouts, self._dead_letters, self._has_ended, redrive)
         return self._run
 
-    async def _finish(
-        self,
-        run: Run,
-        *,
-        handle_signals: bool = False,
-        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
-    ) -> ShutdownReport:
-        try:
-            return await run.execute(handle_signals=handle_signals, task_status=task_status)
-        finally:
-            self._run = None
-            run.over.set()
+    def _has_ended(self) -> None:
+        self._run = None
 
     async def start(self) -> None:
         """Start the system and return once all its components run; ``stop()`` or ``wait()`` ends that.
@@ -166,8 +156,7 @@ class SystemExecutionHarness(SystemBuilder):
             WiringError: A required input is not connected; nothing was set up.
             SystemFailed: A component failed while the system was starting.
         """
-        self._host = Host()
-        await self._host.start(self)
+        await Host(self._begin(), self.name).start()
 
     async def stop(self) -> ShutdownReport | None:
         """Drain the system and wait until it has ended; from within a component, request it and return.
@@ -178,7 +167,7 @@ class SystemExecutionHarness(SystemBuilder):
         run = self._run
         if run is None:
             return None
-        run.refuse_in_fork()
+        run.home.refuse_elsewhere()
         run.begin_stop()
         if any(harness is self for harness in inside.get()):
             return None
@@ -189,7 +178,6 @@ class SystemExecutionHarness(SystemBuilder):
         """Ask for a drain and return at once; from any thread, and from signal handlers."""
         run = self._run
         if run is not None:
-            run.refuse_in_fork()
             run.request_stop()
 
     async def wait(self) -> ShutdownReport:
@@ -203,7 +191,7 @@ class SystemExecutionHarness(SystemBuilder):
         if run is None:
             raise HarnessNotRunning(f"{self.name} has not been run")
         if run is self._run:
-            run.refuse_in_fork()
+            run.home.refuse_elsewhere()
         await run.over.wait()
         assert run.report is not None  # whatever happened
         raise_system_failed(run.report)
@@ -228,14 +216,22 @@ class SystemExecutionHarness(SystemBuilder):
 
     async def _redrive(self, letters: Iterable[DeadLetter]) -> int:
         if self._run is not None:
-            self._run.refuse_in_fork()
+            self._run.home.refuse_elsewhere()
             return self._run.redrive(letters)
         wanted = tuple(letters)
         if not wanted:
             return 0
         run = self._begin(redrive=wanted)
-        await self._finish(run)
+        await run.execute()
         return run.redriven
+
+    @overload
+    async def collect(self, output: Emits[M], n: int = 1, *, timeout: float | None = None) -> list[M]: ...
+
+    @overload
+    async def collect(
+        self, output: Connectable, n: int = 1, *, timeout: float | None = None
+    ) -> list[Any]: ...
 
     async def collect(self, output: Connectable, n: int = 1, *, timeout: float | None = None) -> list[Any]:
         """Return the next messages that a running component sends; they go their usual way as well.
@@ -252,6 +248,7 @@ class SystemExecutionHarness(SystemBuilder):
         run = self._run
         if run is None:
             raise HarnessNotRunning(f"{self.name} does not run: `await system.start()` first")
+        run.home.refuse_elsewhere()
         return await collect(run, self.wiring.outlet(output), n, timeout)
 
     def _repr_html_(self) -> str:
@@ -297,7 +294,7 @@ class SystemExecutionHarness(SystemBuilder):
 
         A system that fails meanwhile does not cancel the block; its ``SystemFailed`` is raised at the exit.
         """
-        manager = hosted(self)
+        manager = hosted(self._begin(), self.name)
         await manager.__aenter__()
         self._entered.append(manager)
         return self

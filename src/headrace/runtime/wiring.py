@@ -101,6 +101,7 @@ class Wiring:
         self.edges: dict[str, AnyEdge] = {}
         self.outputs: dict[Endpoint, OutputOptions] = {}
         self.resources: dict[str, ResourceSpec] = {}
+        self.part_ports: dict[str, str] = {}  # `enrich.in` of a part: the port inside it that this is
         self.streams: dict[str, tuple[Any, Any]] = {}
         self.stream_manager = StreamManager()
         self._names: dict[int, str] = {}
@@ -183,7 +184,7 @@ class Wiring:
         self._check_object(name, factory)
 
     def _check_object(self, name: str, factory: Any) -> None:
-        other = self._names.get(id(factory))
+        other = str(factory) if isinstance(factory, ComponentHandle) else self._names.get(id(factory))
         if other is not None:
             raise ComponentAlreadyRegistered(f"'{name}' is the same object as '{other}'")
 
@@ -230,6 +231,7 @@ class Wiring:
 
     def _resolve(self, what: Connectable, direction: str) -> Endpoint:
         text = registered_as(what, self._names)
+        text = self.part_ports.get(text, text) if isinstance(text, str) else text
         endpoint = Endpoint(text) if isinstance(text, str) and text in self.members else parse_endpoint(text)
         member = self.members.get(endpoint.component)
         if member is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from headrace import HarnessComponent, In, Out, component
+from headrace import HarnessComponent, In, Out, Resource, component
 
 NOT_A_COMPONENT = 42
 
@@ -33,6 +34,17 @@ def double(number: int, *, factor: int = 2) -> int:
 @component
 def show(number: int) -> None:
     """Take a number and do nothing with it."""
+
+
+@contextmanager
+def open_names(*, names: list[str], limit: int = 5) -> Iterator[list[str]]:
+    """Open a list of names."""
+    yield names[:limit]
+
+
+@component
+def count(number: int, *, names: Resource[dict[str, int]]) -> None:
+    """Ask for a table that nobody gives."""
 
 
 class Split(HarnessComponent):

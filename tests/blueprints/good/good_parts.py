@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from headrace import HarnessComponent, In, Out, Rejected, component
+from headrace import HarnessComponent, In, Out, Rejected, Resource, component
+
+
+@asynccontextmanager
+async def open_table(*, rows: dict[str, int], password: str = "") -> AsyncIterator[dict[str, int]]:
+    """Open a table in memory; the password is only there to be kept secret."""
+    yield dict(rows)
 
 
 @component
@@ -18,6 +25,12 @@ def numbers(*, upto: int = 3) -> Iterator[int]:
 def halve(number: int) -> int | Rejected[int]:
     """Halve even numbers; reject odd ones."""
     return number // 2 if number % 2 == 0 else Rejected(number, "odd")
+
+
+@component
+def look_up(number: int, *, table: Resource[dict[str, int]]) -> int:
+    """Look a number up."""
+    return table.get(str(number), number)
 
 
 class Keep(HarnessComponent):
@@ -36,7 +49,7 @@ class Relay(HarnessComponent):
     """Passes on what arrives on either input."""
 
     in_: In[int]
-    again: In[int] | None
+    again: In[int] | None  # headrace: ignore[W314] - it is there to make a cycle
     out: Out[int]
 
     async def process(self) -> None:

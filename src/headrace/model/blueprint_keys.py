@@ -1,0 +1,129 @@
+"""The keys of a blueprint: for each table in it which there are, what each takes, and what is not built yet.
+
+Pure data. The reader checks a file by these tables, and the JSON Schema for editors is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from .blueprint_values import (
+    Check,
+    OneOf,
+    duration,
+    duration_or_zero,
+    key_fields,
+    reference,
+    references,
+    text,
+    truth,
+    whole_number,
+)
+from .options import FanOut, OnError, WhenFull
+
+
+@dataclass(frozen=True, slots=True)
+class TableKeys:
+    """What may stand in one kind of table.
+
+    Attributes:
+        what: What messages call such a table.
+        checks: The keys whose value is simple, each with the check that takes it.
+        tables: The keys whose value is a table or a list with a reader of its own, in order.
+        required: The keys that must be there.
+        not_built: The keys of the full design that do not work yet; see ``NOT_BUILT``.
+        order: All keys, in the order in which people write them.
+    """
+
+    what: str
+    checks: Mapping[str, Check]
+    tables: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    not_built: frozenset[str] = frozenset()
+    order: tuple[str, ...] = field(default=())
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All keys that work."""
+        return self.order or (*self.checks, *self.tables)
+
+
+MESSAGE_POLICY: Mapping[str, Check] = {
+    "attempts": whole_number,
+    "on_error": OneOf(get_args(OnError)),
+    "backoff": duration_or_zero,
+}
+
+BLUEPRINT = TableKeys(
+    "a blueprint",
+    {"system": text},
+    tables=("defaults", "resources", "components", "connections", "ports", "summary", "tests"),
+    required=("system", "components"),
+    not_built=frozenset({"placement", "engine", "restart", "durability", "durable"}),
+)
+DEFAULTS = TableKeys(
+    "defaults",
+    {
+        "buffer_size": whole_number,
+        "setup_timeout": duration,
+        "cleanup_timeout": duration,
+        "shutdown_timeout": duration,
+        "source_grace": duration,
+        "dead_letter_limit": whole_number,
+        **MESSAGE_POLICY,
+    },
+    not_built=frozenset({"restart", "durable", "durability", "concurrency", "replicas", "run_in"}),
+)
+COMPONENT = TableKeys(
+    "a component",
+    {"type": text, **MESSAGE_POLICY},
+    tables=("config", "outputs"),
+    required=("type",),
+    not_built=frozenset({"restart", "concurrency", "replicas", "run_in", "placement", "durable"}),
+    order=("type", "config", "outputs", *MESSAGE_POLICY),
+)
+RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))
+CONNECTION = TableKeys(
+    "a connection",
+    {
+        "from": reference,
+        "to": reference,
+        "buffer_size": whole_number,
+        "when_full": OneOf(get_args(WhenFull)),
+        "copy": truth,
+    },
+    required=("from", "to"),
+    not_built=frozenset({"durable", "ack", "placement"}),
+)
+OUTPUT = TableKeys("an output", {"fan_out": OneOf(get_args(FanOut)), "key": key_fields})
+SUMMARY = TableKeys("summary", {"in": references, "out": references, "rejected": references})
+PORT: Check = reference  # of each entry of `ports`: the inner 'component.port' that a name stands for
+
+# What keys that are not built may say because it is so anyway, and the mend for what they may not.
+NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
+    "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
+    "durable": ((False,), "leave it out: edges are kept in memory"),
+    "durability": ((), "leave it out: edges are kept in memory"),
+    "concurrency": ((1,), "leave it out: a component works on one message at a time"),
+    "replicas": ((1,), "leave it out, and share the work among components with 'fan_out: balance'"),
+    "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
+    "placement": ((), "leave it out: a system runs in one process"),
+    "engine": (("memory",), "leave it out: a system runs in one process"),
+    "ack": (("auto",), "leave it out: the next receive acknowledges"),
+}
+
+__all__ = [
+    "BLUEPRINT",
+    "COMPONENT",
+    "CONNECTION",
+    "DEFAULTS",
+    "MESSAGE_POLICY",
+    "NOT_BUILT",
+    "OUTPUT",
+    "PORT",
+    "RESOURCE",
+    "SUMMARY",
+    "TableKeys",
+]

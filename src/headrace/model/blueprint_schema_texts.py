@@ -1,0 +1,105 @@
+"""What an editor shows about each key of a blueprint, and the value that holds where it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, OutputOptions, Timeouts
+
+DEAD_LETTER_LIMIT = 10_000
+
+_POLICY: Mapping[str, str] = {
+    "attempts": "How often a function component tries a message in all.",
+    "on_error": "What becomes of a message after the last attempt: `dead_letter` keeps it, `reject` sends it to "
+    "the port `rejected`, `drop` counts it, `crash` fails the component.",
+    "backoff": "The pause before the second attempt; it doubles with each further one, up to 30 s.",
+}
+_BUFFER_SIZE = "How many messages an edge accepts before its reader takes them."
+
+ABOUT: Mapping[str, Mapping[str, str]] = {
+    "a blueprint": {
+        "system": "The name of the system.",
+        "defaults": "What holds where nothing else is said.",
+        "resources": "What components share, by name: opened before set-up, closed after all clean-up.",
+        "components": "The components by name.",
+        "connections": "A list of `sender -> receiver`, chains `a -> b -> c`, and tables with `from` and `to`.",
+        "ports": "The ports that this blueprint has as a component of another: an own name for each inner port.",
+        "summary": "Which ports the last line of a run counts.",
+        "tests": "Tests by name, run by `headrace test`.",
+    },
+    "defaults": {
+        "buffer_size": _BUFFER_SIZE,
+        "setup_timeout": "How long one component's set-up may take.",
+        "cleanup_timeout": "How long one component's clean-up may take.",
+        "shutdown_timeout": "How long a drain may take; what still runs then is cancelled and named.",
+        "source_grace": "How long a source may take to end by itself when the system stops.",
+        "dead_letter_limit": "How many dead letters are kept before the components that fail wait.",
+        **_POLICY,
+    },
+    "a component": {
+        "type": "A registered type, `module:name` of a function or a class, or a blueprint of its own (`*.yaml`).",
+        "config": "Its settings.",
+        "outputs": "How its outputs spread their messages, by port.",
+        **_POLICY,
+    },
+    "a resource": {
+        "type": "`module:name` of what opens it: a function or class that gives an (async) context manager.",
+        "config": "Its settings.",
+    },
+    "a connection": {
+        "from": "The output: `component.port`; without the port where there is one.",
+        "to": "The input: `component.port`; without the port where there is one.",
+        "buffer_size": f"{_BUFFER_SIZE} That of `defaults` where it is left out.",
+        "when_full": "What a send on a full edge does: `block` is lossless; the others are counted.",
+        "copy": "Whether each message is deep-copied.",
+    },
+    "an output": {
+        "fan_out": "`broadcast`: each message to all edges; `balance`: to one with room; `by_key`: equal keys to "
+        "the same edge.",
+        "key": "For `by_key`: a field of the message, or a list of fields.",
+    },
+    "summary": {
+        "in": "Outputs whose messages count as taken in; all sources where it is left out.",
+        "out": "Inputs whose messages count as given out; all sinks where it is left out.",
+        "rejected": "Outputs whose messages count as rejected; all named `rejected` where it is left out.",
+    },
+    "a test": {
+        "component": "The one component that the test is about; the whole system where it is left out.",
+        "send": "What is sent: a list of messages, or such lists by port.",
+        "expect": "What has to come: a list of messages, or such lists by port.",
+        "dead_letters": "How many messages may, and must, fail for good.",
+        "any_order": "Whether the messages of a port may come in any order.",
+        "partial": "Whether expected tables may leave out keys.",
+        "timeout": "When the test is cut off.",
+        "config": "Settings of the component; for the whole system, tables of them by component.",
+        "env": "Values of `${NAME}` for this test.",
+        "replace": "What takes the place of components and resources, by name: a type, or nothing.",
+    },
+}
+"""The sentence of each key, by the table it stands in."""
+
+
+def defaults_of(what: str) -> dict[str, Any]:
+    """Return the defaults of the keys of a kind of table; times in seconds."""
+    times, edge, policy = Timeouts(), EdgeOptions(), Attempts()
+    known: dict[str, dict[str, Any]] = {
+        "defaults": {
+            "buffer_size": DEFAULT_BUFFER_SIZE,
+            "setup_timeout": times.setup,
+            "cleanup_timeout": times.cleanup,
+            "shutdown_timeout": times.shutdown,
+            "source_grace": times.source_grace,
+            "dead_letter_limit": DEAD_LETTER_LIMIT,
+            "attempts": policy.attempts,
+            "on_error": policy.on_error,
+            "backoff": policy.backoff,
+        },
+        "a connection": {"when_full": edge.when_full, "copy": edge.copy},
+        "an output": {"fan_out": OutputOptions().fan_out},
+        "a test": {"dead_letters": 0, "any_order": False, "partial": False},
+    }
+    return known.get(what, {})
+
+
+__all__ = ["ABOUT", "DEAD_LETTER_LIMIT", "defaults_of"]

@@ -1,0 +1,81 @@
+"""What there is to draw of a system, as plain values: the drawings know nothing of harnesses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .options import EdgeOptions
+from .topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class PortPicture:
+    """A port of a component: its name, what travels through it, whether it may stay unconnected."""
+
+    name: str
+    type: str = "Any"
+    optional: bool = False
+    fan_out: str = "broadcast"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPicture:
+    """A component: its name, ``module:name`` of what it is made of, and its ports."""
+
+    name: str
+    type: str = ""
+    inputs: tuple[PortPicture, ...] = ()
+    outputs: tuple[PortPicture, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPicture:
+    """A connection with its options."""
+
+    sender: str
+    output: str
+    receiver: str
+    input: str
+    options: EdgeOptions = field(default_factory=EdgeOptions)
+    fan_out: str = "broadcast"
+
+    @property
+    def label(self) -> str:
+        """What is unusual about it: ports not called ``out`` and ``in``, and options that change what arrives."""
+        ports = ""
+        if self.output != "out" or self.input != "in":
+            ports = f"{self.output} -> {self.input}"
+        return ", ".join(part for part in (ports, *self.notes) if part)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The options that change what arrives."""
+        full = () if self.options.when_full == "block" else (self.options.when_full,)
+        order = () if self.fan_out == "broadcast" else (self.fan_out,)
+        return (*full, *order, *(("copy",) if self.options.copy else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A system to be drawn."""
+
+    system: str
+    components: tuple[ComponentPicture, ...]
+    links: tuple[LinkPicture, ...]
+    topology: Topology
+
+    @classmethod
+    def of(
+        cls, system: str, components: tuple[ComponentPicture, ...], links: tuple[LinkPicture, ...]
+    ) -> Picture:
+        """Return the picture of these components and connections."""
+        pairs = [(link.sender, link.receiver) for link in links]
+        return cls(system, components, links, Topology.of([one.name for one in components], pairs))
+
+
+def visible(text: str) -> str:
+    """Return a text on one line, with what cannot be seen written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+__all__ = ["ComponentPicture", "LinkPicture", "Picture", "PortPicture", "visible"]

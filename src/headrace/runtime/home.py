@@ -1,0 +1,77 @@
+"""Where a run is at home: the process and the event loop that it began in, and how others may reach it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from anyio.lowlevel import current_token
+
+from headrace.exceptions import HarnessError, HarnessForkedError
+
+
+class Home:
+    """The process and the event loop in which this is made.
+
+    Args:
+        name: Whose home it is, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pid = os.getpid()
+        self._loop: Any = current_token().native_token
+        self._loop_context = copy_context()  # by its variables AnyIO knows its loop; a plain thread has none
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the event loop was closed, which only asyncio does with tasks still in it."""
+        is_closed = getattr(self._loop, "is_closed", None)
+        return is_closed is not None and bool(is_closed())
+
+    def refuse_in_fork(self) -> None:
+        """Raise in a forked process, where nothing of the run is.
+
+        Raises:
+            HarnessForkedError: This process was forked after the run had begun.
+        """
+        if os.getpid() != self._pid:
+            raise HarnessForkedError(
+                f"{self._name} was started in process {self._pid} and does not run in {os.getpid()}, "
+                "which was forked from it; make and run a system of its own here, or start after the fork"
+            )
+
+    def refuse_elsewhere(self) -> None:
+        """Raise where nobody can wait for the run: in a forked process, and in another event loop.
+
+        Raises:
+            HarnessForkedError: This process was forked after the run had begun.
+            HarnessError: The current task belongs to another event loop.
+        """
+        self.refuse_in_fork()
+        if self.is_lost:
+            raise HarnessError(
+                f"{self._name} was running when its event loop was closed, and could not clean up; "
+                "make a new one, and `await system.stop()` before its loop ends"
+            )
+        if current_token().native_token is not self._loop:
+            raise HarnessError(
+                f"{self._name} runs in another event loop; await it there. "
+                "From here, and from any thread: `system.request_stop()`, `system.health()`"
+            )
+
+    def call_soon(self, fn: Callable[[], None]) -> None:
+        """Call ``fn`` in the event loop; from any thread, and from signal handlers.
+
+        Raises:
+            RuntimeError: The event loop has ended.
+        """
+        schedule: Callable[..., object] = (
+            getattr(self._loop, "call_soon_threadsafe", None) or self._loop.run_sync_soon
+        )
+        schedule(self._loop_context.run, fn)
+
+
+__all__ = ["Home"]

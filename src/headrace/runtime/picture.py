@@ -1,0 +1,72 @@
+"""The picture of a harness: what its wiring holds, as the plain values that all drawings start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from headrace.model.picture import ComponentPicture, LinkPicture, Picture, PortPicture
+from headrace.model.port import Port, type_name
+
+from .wiring import Connection, Member, Wiring
+
+
+class HasWiring(Protocol):
+    """What is drawn: a name and a wiring, as a harness has them."""
+
+    @property
+    def name(self) -> str:
+        """The name of the system."""
+        ...
+
+    @property
+    def wiring(self) -> Wiring:
+        """What is registered and connected."""
+        ...
+
+
+def picture_of(harness: HasWiring) -> Picture:
+    """Return what there is to draw of a system."""
+    members = harness.wiring.members
+    components = tuple(_component(member) for member in members.values())
+    links = tuple(_link(members, connection) for connection in harness.wiring.connections.values())
+    return Picture.of(harness.name, components, links)
+
+
+def _component(member: Member) -> ComponentPicture:
+    made_of = getattr(member.component, "function", None)
+    made_of = getattr(made_of, "fn", None) or type(member.component)
+    made_of = getattr(made_of, "func", made_of)  # a partial has no name of its own
+    module, name = getattr(made_of, "__module__", ""), getattr(made_of, "__qualname__", repr(made_of))
+    inputs = dict.fromkeys(member.inlets, "broadcast")
+    outputs = {name: outlet.options.fan_out for name, outlet in member.outlets.items()}
+    return ComponentPicture(
+        member.name,
+        f"{module}:{name}",
+        _ports(member.ports.inputs, inputs),
+        _ports(member.ports.outputs, outputs),
+    )
+
+
+def _ports(declared: Mapping[str, Port] | None, used: Mapping[str, str]) -> tuple[PortPicture, ...]:
+    names = dict.fromkeys([*(declared or ()), *used])
+    ports = {name: (declared or {}).get(name) or Port(name) for name in names}
+    return tuple(
+        PortPicture(name, _type(port.type), port.optional, used.get(name, "broadcast"))
+        for name, port in ports.items()
+    )
+
+
+def _type(kind: Any) -> str:
+    return "Any" if kind is Any else type_name(kind)
+
+
+def _link(members: Mapping[str, Member], connection: Connection) -> LinkPicture:
+    sender, receiver = connection.sender, connection.receiver
+    fan_out = members[sender.component].outlets[sender.port].options.fan_out
+    return LinkPicture(
+        sender.component, sender.port, receiver.component, receiver.port, connection.options, fan_out
+    )
+
+
+__all__ = ["HasWiring", "picture_of"]

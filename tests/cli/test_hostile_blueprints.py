@@ -1,0 +1,378 @@
+"""Blueprints that are out to hurt, each in a process of its own: one line, code 2, little time, little memory.
+
+What is measured is the child's own processor time, which other work on the machine does not lengthen, and the
+peak of its own memory: `ru_maxrss` begins with the parent's, because a process inherits it across exec.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SECONDS = 1.0
+MEGABYTES = 100.0
+MEASURED = """
+import json, os, sys, time
+from headrace.cli.main import run_cli
+
+began, figures = time.process_time(), {}
+for command in ("check", "run"):
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{command}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    before = time.process_time()
+    code = run_cli([command, *sys.argv[1:]])
+    sys.stdout.flush()
+    high = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    figures[command] = (code, began + time.process_time() - before, int(high.split()[1]) / 1024)
+with open("figures", "w") as file:
+    json.dump(figures, file)
+"""
+PARTS = """
+from headrace import component
+
+open("imported", "w").close()
+
+@component
+def numbers():
+    yield 1
+
+@component
+def show(number: int) -> None:
+    pass
+"""
+GRAPH = 'components:\n  a: {type: "parts:numbers"}\n  b: {type: "parts:show"}\nconnections:\n  - a -> b\n'
+NOTED = "system: s\nx: {0}\n" + GRAPH
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, what it wrote, its seconds of processor time, its megabytes."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    megabytes: float
+
+
+Call = Callable[..., dict[str, Ended]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a module of components, which notes that it was imported."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    return tmp_path
+
+
+@pytest.fixture
+def call(folder: Path) -> Call:
+    """Return a function that runs both commands in a process of its own, measured."""
+
+    def run(*arguments: str, **extra: str) -> dict[str, Ended]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        subprocess.run(
+            [sys.executable, "-c", MEASURED, *arguments],
+            cwd=folder,
+            env=kept | extra,
+            stdin=subprocess.DEVNULL,
+            timeout=30,
+            check=True,
+        )
+        ends = {}
+        for command, (code, seconds, megabytes) in json.loads((folder / "figures").read_text()).items():
+            said = [(folder / f"{command}.{name}").read_text() for name in ("out", "err")]
+            ends[command] = Ended(code, *said, seconds, megabytes)
+        return ends
+
+    return run
+
+
+def assert_is_cheap(ended: Ended) -> None:
+    """Assert that a command took little time and little memory."""
+    assert ended.seconds < SECONDS
+    assert ended.megabytes < MEGABYTES
+
+
+def assert_refused(ends: dict[str, Ended], sign: str) -> None:
+    """Assert that both commands ended with the same line that says what is wrong, and did not take long."""
+    said = ends["check"].out.splitlines()
+    assert re.match(r"[^:]+:\d+:\d+: error E\d{3} .", said[0]), said
+    assert sign in said[0]
+    assert len(said[0]) < 300, "no line repeats what it was given"
+    assert said[1:] in ([], ["1 error"])
+    assert ends["run"].err.splitlines() == said[:1]
+    assert ends["check"].err == ends["run"].out == ""
+    for ended in ends.values():
+        assert ended.code == 2
+        assert_is_cheap(ended)
+
+
+def bomb(levels: int, width: int) -> str:
+    """Return a list of lists of lists, each of them an alias of the one before."""
+    lines = ["system: s", f"l0: &l0 [{', '.join(['x'] * width)}]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "a bomb": (bomb(9, 10).encode(), "E107 more than"),
+    "a wide bomb": (bomb(3, 900).encode(), "E107 more than"),
+    "a bomb of tables": (
+        b"system: s\na: &a {x: 1}\n"
+        + b"".join(b"%c: &%c {p: *%c, q: *%c}\n" % (n, n, n - 1, n - 1) for n in b"bcdefghijklmnopqrs"),
+        "E107 more than",
+    ),
+    "an alias inside itself": (NOTED.replace("x: {0}", "defaults: &d {buffer_size: *d}").encode(), "E108"),
+    "an alias of nothing": (NOTED.replace("x: {0}", "defaults: *d").encode(), "E108"),
+    "lists 2,000 deep": (b"system: s\nx: " + b"[" * 2_000 + b"]" * 2_000, "E107 more than 50 levels"),
+    "tables 2,000 deep": (b"system: s\nx: " + b"{a: " * 2_000 + b"}" * 2_000, "E107 more than 50 levels"),
+    "lists 500,000 deep": (b"system: s\nx: " + b"[" * 500_000, "E107 more than 50 levels"),
+    "blocks 1,400 deep": (
+        "\n".join(" " * n + "a:" for n in range(1_400)).encode(),
+        "E107 more than 50 levels",
+    ),
+    "blocks 2,000 deep": ("\n".join(" " * n + "a:" for n in range(2_000)).encode(), "E107"),
+    "dashes 300,000 deep": (b"- " * 300_000, "E107 more than 50 levels"),
+    "keys of keys": (b"? " * 300_000, "E107 more than 50 levels"),
+    "a tag that runs a command": (
+        NOTED.replace("x: {0}", "defaults: !!python/object/apply:os.system ['touch touched']").encode(),
+        "E106 the tag '!!python/object/apply:os.system'",
+    ),
+    "a tag that makes a module": (
+        NOTED.replace("x: {0}", "defaults: !!python/module:this {}").encode(),
+        "E106",
+    ),
+    "a tag in the place of a type": (
+        b"system: s\ncomponents:\n  a: {type: !!python/name:os.system ''}\n",
+        "E106",
+    ),
+    "a tag as long as the file": (f"system: !{'t' * 900_000} s\n{GRAPH}".encode(), "E106"),
+    "the same key twice": (("system: s\nsystem: t\n" + GRAPH).encode(), "E105 key 'system' is there twice"),
+    "a component twice": (
+        GRAPH.replace("components:", "components:\n  a: {type: 'parts:numbers'}").encode() + b"system: s\n",
+        "E105 key 'a'",
+    ),
+    "no as a truth value": (
+        ("system: s\n" + GRAPH.replace("- a -> b", "- {from: a, to: b, copy: no}")).encode(),
+        "E104 copy must be true or false, not the text 'no'",
+    ),
+    "1:30 as a duration": (
+        ("system: s\ndefaults: {shutdown_timeout: 1:30}\n" + GRAPH).encode(),
+        "E111 shutdown_timeout must be a duration, not the text '1:30'",
+    ),
+    "a number of 900,000 digits": (
+        ("system: s\ndefaults: {buffer_size: " + "9" * 900_000 + "}\n" + GRAPH).encode(),
+        "E104 buffer_size must be a whole number",
+    ),
+    "not UTF-8": ("system: café\n".encode("latin-1"), "E113 the file is not UTF-8 (byte 0xe9)"),
+    "UTF-16": (f"system: s\n{GRAPH}".encode("utf-16"), "E113"),
+    "UTF-32": (f"system: s\n{GRAPH}".encode("utf-32"), "E113"),
+    "UTF-7": (b"system: s\n+AGM-omponents: {}\n\x84", "E113"),
+    "half a character": (f"system: s\n{GRAPH}# \U0001f600".encode()[:-2], "E113"),
+    "an archive": (b"PK\x03\x04\x14\x00\x08\x00\x08\x00\xff\xfe" * 1_000, "E1"),
+    "empty": (b"", "E114 the file is empty"),
+    "blank": (b" \n\n  \n# nothing\n---\n...\n", "E114 the file is empty"),
+    "a NUL": (b"system: s\0\n", "E101 the character U+0000 is not allowed"),
+    "nothing but NULs": (b"\0" * 1_000_000, "E101 the character U+0000 is not allowed"),
+    "a bell": (b"system: \x07\n", "E101 the character U+0007 is not allowed"),
+    "huge": (b"# a remark\n" * 5_000_000, "E107 the file is larger than"),
+    "a huge key": (b"system: s\n" + b"k" * 900_000 + b": 1\n" + GRAPH.encode(), "E101"),
+    "a huge type": (b"system: s\ncomponents: {a: {type: '" + b"t" * 900_000 + b"'}}\n", "E240"),
+    "a huge name": (f"system: s\n{GRAPH}  - a -> {'b' * 900_000}\n".encode(), "E221"),
+    "a huge word": (f"system: s\ndefaults: {{on_error: {'b' * 900_000}}}\n{GRAPH}".encode(), "E112"),
+    "many values": (b"system: s\nx: [" + b"a," * 450_000 + b"]\n", "E107 more than"),
+    "many keys": (
+        b"system: s\nx: {" + b"".join(b"k%d: 1," % n for n in range(80_000)) + b"}\n",
+        "E107 more than",
+    ),
+    "many aliases": (b"system: s\nx: &a 1\ny: [" + b"*a," * 200_000 + b"]\n", "E107 more than"),
+    "a merge key": (("system: s\n" + GRAPH.replace("b: {", "b: {<<: {}, ")).encode(), "E115"),
+    "two documents": ((f"system: s\n{GRAPH}---\nsystem: t\n").encode(), "E101 a second document"),
+    "tabs": (b" \t" * 400_000, "E101"),
+    "colons": (b"a" + b": " * 400_000, "E101"),
+    "a module outside": (b"system: s\ncomponents: {a: {type: 'os:system'}}\n", "E241 module 'os'"),
+    "a module by its path": (b"system: s\ncomponents: {a: {type: '../outside:numbers'}}\n", "E240"),
+    "a module above": (b"system: s\ncomponents: {a: {type: '..outside:numbers'}}\n", "E240"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_blueprint_gives_one_line(name: str, folder: Path, call: Call) -> None:
+    content, sign = HOSTILE[name]
+    (folder / "bp.yaml").write_bytes(content)
+    assert_refused(call("bp.yaml"), sign)
+    assert not (folder / "touched").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("name", ["a bomb", "lists 2,000 deep", "a tag that runs a command", "empty"])
+def test_the_program_itself_ends_with_its_line_and_code_2(name: str, command: str, folder: Path) -> None:
+    content, sign = HOSTILE[name]
+    (folder / "bp.yaml").write_bytes(content)
+    line = [sys.executable, "-m", "headrace", command, "bp.yaml"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert sign in (done.stdout + done.stderr).splitlines()[0]
+    assert "Traceback" not in done.stderr
+
+
+PATHS: dict[str, tuple[str, str]] = {
+    "missing": ("nowhere.yaml", "E100 there is no such file"),
+    "a folder": (".", "E100 cannot be read: Is a directory"),
+    "below a file": ("parts.py/bp.yaml", "E100"),
+    "not readable": ("/proc/self/mem", "E100 cannot be read"),
+    "a pipe without a writer": ("pipe.yaml", "E100"),
+    "a link to itself": ("loop.yaml", "E100"),
+    "a link to nothing": ("dangling.yaml", "E100"),
+    "a name that is too long": ("n" * 300, "E100"),
+    "a device without end": ("/dev/zero", "E10"),
+    "a device without anything": ("/dev/null", "E1"),
+    "no name": ("", "E100"),
+    "colours in the name": ("\x1b[31mred.yaml", "red.yaml:1:1: error E100"),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_that_is_no_blueprint_gives_one_line(name: str, folder: Path, call: Call) -> None:
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "loop.yaml").symlink_to("loop.yaml")
+    (folder / "dangling.yaml").symlink_to("nothing.yaml")
+    path, sign = PATHS[name]
+    for ended in call(path).values():
+        line, *rest = (ended.out + ended.err).splitlines()
+        assert ended.code == 2
+        assert sign in line
+        assert rest in ([], ["1 error"])
+        assert_is_for_terminals(ended)
+        assert_is_cheap(ended)
+
+
+# --- many mistakes -----------------------------------------------------------------------------------------
+
+CROWDS: dict[str, bytes] = {
+    "unset variables": b'system: "' + b"${A}" * 200_000 + b'"\n' + GRAPH.encode(),
+    "open variables": b'system: "' + b"${" * 400_000 + b'"\n' + GRAPH.encode(),
+    "unknown keys": b"system: s\n" + GRAPH.encode() + b"".join(b"k%d: 1\n" % n for n in range(20_000)),
+    "unknown settings": b"system: s\ncomponents: {a: {type: 'parts:numbers', config: {"
+    + b", ".join(b"k%d: 1" % n for n in range(20_000))
+    + b"}}}\n",
+    "unknown types": b"system: s\ncomponents:\n" + b"".join(b"  c%d: {type: x}\n" % n for n in range(9_000)),
+    "unknown components": b"system: s\ncomponents: {a: {type: 'parts:numbers'}}\nconnections:\n"
+    + b"".join(b"  - a%d -> b%d\n" % (n, n) for n in range(20_000)),
+    "a chain of strangers": b"system: s\n"
+    + GRAPH.encode()
+    + b"  - "
+    + b"->".join(b"c%d" % n for n in range(90_000)),
+    "arrows": b"system: s\n" + GRAPH.encode() + b"  - " + b"->" * 200_000,
+    "unfit values": b"system: s\ncomponents:\n" + b"".join(b"  c%d: 1\n" % n for n in range(20_000)),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_very_many_mistakes_are_told_in_part(name: str, folder: Path, call: Call) -> None:
+    (folder / "bp.yaml").write_bytes(CROWDS[name])
+    for ended in call("bp.yaml").values():
+        said = ended.out + ended.err
+        assert ended.code == 2
+        assert 1 <= len(said.splitlines()) <= 250, "nobody reads more"
+        assert len(said) < 100_000
+        assert "Traceback" not in said
+        assert_is_cheap(ended)
+
+
+def test_variables_do_not_make_a_file_grow_without_end(folder: Path, call: Call) -> None:
+    (folder / "bp.yaml").write_text('system: "' + "${BIG}" * 100_000 + f'"\n{GRAPH}')
+    assert_refused(call("bp.yaml", BIG="x" * 2_000), "E107")
+
+
+# --- what must not happen ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["outside:numbers", "other.outside:numbers", "outside"])
+def test_what_is_outside_the_allowed_packages_is_not_imported(
+    kind: str, folder: Path, call: Call, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "other").mkdir()
+    for path in (elsewhere, elsewhere / "other"):
+        (path / "outside.py").write_text(PARTS)
+    (elsewhere / "other" / "__init__.py").write_text(PARTS)
+    (folder / "bp.yaml").write_text(f"system: s\ncomponents: {{a: {{type: '{kind}'}}}}\n")
+    path = os.pathsep.join(filter(None, [str(elsewhere), os.environ.get("PYTHONPATH")]))
+    assert_refused(call("bp.yaml", PYTHONPATH=path), "E24")
+    assert not (folder / "imported").exists()
+    if ":" in kind:
+        top = kind.partition(".")[0].partition(":")[0]
+        allowed = call("bp.yaml", "--allow", top, PYTHONPATH=path)
+        assert {ended.code for ended in allowed.values()} == {0}, allowed
+        assert (folder / "imported").exists(), "the trap works"
+
+
+@pytest.mark.parametrize("text", ["no", "1:30", "0777", "1_000", "2013-01-01", "yes", "on", "0x1F", "1e3x"])
+def test_what_other_readers_make_numbers_and_truths_of_stays_the_text_it_is(
+    text: str, folder: Path, call: Call
+) -> None:
+    (folder / "bp.yaml").write_text(f"system: {text}\n{GRAPH}")
+    ended = call("bp.yaml")["run"]
+    assert ended.code == 0
+    assert f"running {text}: 2 components" in ended.err
+
+
+# --- control characters ----------------------------------------------------------------------------------------
+
+ESCAPES = r"\e[31m\e]0;title\a\u009b2J\u202e\x7f"
+NAMES = {
+    "the system": f'system: "{ESCAPES}s"\n{GRAPH}',
+    "a component": f'system: s\ncomponents: {{"{ESCAPES}a": {{type: "parts:numbers"}}}}\n',
+    "a type": f'system: s\ncomponents: {{a: {{type: "{ESCAPES}a"}}}}\n',
+    "a type of a module": f'system: s\ncomponents: {{a: {{type: "parts:{ESCAPES}a"}}}}\n',
+    "a setting": f'system: s\ncomponents: {{a: {{type: "parts:numbers", config: {{"{ESCAPES}": 1}}}}}}\n',
+    "a connection": f'system: s\n{GRAPH}  - "a -> {ESCAPES}.x"\n',
+    "a port": f'system: s\n{GRAPH}  - "a -> b.{ESCAPES}"\n',
+    "a key": f'system: s\n"{ESCAPES}": 1\n{GRAPH}',
+    "a word": f'system: s\ndefaults: {{on_error: "{ESCAPES}"}}\n{GRAPH}',
+    "a duration": f'system: s\ndefaults: {{backoff: "{ESCAPES}"}}\n{GRAPH}',
+    "a tag": f"system: s\ndefaults: !%1b[31m {{}}\n{GRAPH}",
+    "a summary": f'system: s\n{GRAPH}summary: {{in: "{ESCAPES}"}}\n',
+    "an output": f'system: s\ncomponents: {{a: {{type: "parts:numbers", outputs: {{"{ESCAPES}": {{}}}}}}}}\n',
+}
+
+
+def assert_is_for_terminals(ended: Ended) -> None:
+    """Assert that nothing in what was written moves a terminal's cursor, colours it or turns the text."""
+    for char in ended.out + ended.err:
+        assert char == "\n" or unicodedata.category(char) not in ("Cc", "Cf"), repr(char)
+
+
+@pytest.mark.parametrize("where", NAMES)
+def test_control_characters_do_not_reach_the_terminal(where: str, folder: Path, call: Call) -> None:
+    (folder / "bp.yaml").write_text(NAMES[where])
+    for ended in call("bp.yaml").values():
+        assert_is_for_terminals(ended)
+        assert ended.code == 2
+        assert "error E" in ended.out + ended.err
+
+
+def test_what_a_component_raises_does_not_reach_the_terminal_as_it_is(folder: Path, call: Call) -> None:
+    raising = PARTS.replace("    pass", '    raise ValueError("\\x1b[31mred\\x1b]0;title\\x07")')
+    (folder / "parts.py").write_text(raising)
+    (folder / "bp.yaml").write_text("system: s\ndefaults: {attempts: 1}\n" + GRAPH)
+    ended = call("bp.yaml")["run"]
+    assert ended.code == 4
+    assert "1 in b: ValueError \\x1b[31mred" in ended.out
+    assert_is_for_terminals(ended)
+    (folder / "bp.yaml").write_text("system: s\ndefaults: {attempts: 1, on_error: crash}\n" + GRAPH)
+    ended = call("bp.yaml")["run"]
+    assert ended.code == 1
+    assert "x b crashed: ValueError \\x1b[31mred" in ended.err
+    assert_is_for_terminals(ended)
