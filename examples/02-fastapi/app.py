@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from headrace import Rejected, System, SystemFailed, component
+from headrace.exceptions import HarnessNotRunning
 
 ROOM_WITHIN = 1.0
 """Seconds that a request waits for room before it is told to come back later."""
@@ -119,9 +120,10 @@ class Station:
         """Take no more readings, bring the accepted ones through, and tell how it ended."""
         self.closing = True
         await self.inlet.aclose()  # so the source ends, and with it one after the other
-        with anyio.move_on_after(DRAIN_WITHIN), suppress(SystemFailed):
+        with anyio.move_on_after(DRAIN_WITHIN), suppress(SystemFailed, HarnessNotRunning):
             await self.system.wait()
         await self.system.stop()  # where that was not enough
+        self.outlet.close()  # a source that has never begun has not done so
         if report := self.system.report:
             log.info("readings %s: %s", report.outcome, report.summary())
 
@@ -136,8 +138,8 @@ def make_app(make_station: Callable[[], Station] = Station) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.station = station = make_station()
-        await station.system.start()
         try:
+            await station.system.start()
             yield
         finally:
             await station.close()
@@ -155,7 +157,11 @@ def make_app(make_station: Callable[[], Station] = Station) -> FastAPI:
     async def get_stats(request: Request) -> JSONResponse:
         station = _station(request)
         sensors = {
-            name: {"count": one.count, "mean": round(one.total / one.count, 3), "highest": one.highest}
+            name: {
+                "count": one.count,
+                "mean": round(one.total / one.count, 3),
+                "highest": round(one.highest, 3),
+            }
             for name, one in station.sums.items()
         }
         return JSONResponse({"sensors": sensors, "rejected": station.rejected})

@@ -30,6 +30,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.cli.main import run_cli
+from headrace.edges.yaml_blueprint import load_system
+from headrace.exceptions import NotSerializableSystemError
 from headrace.model.blueprint import CODES
 
 HERE = Path(__file__).parent
@@ -276,3 +278,37 @@ def test_they_agree_on_warnings_too_and_strict_refuses_what_run_warns_of(folder:
     assert [line.split(" ")[1:3] for line in said.problems] == [["warning", "W301"]]
     assert say("check", "--strict", "bp.yaml").code == 2
     assert say("run", "--quiet", "bp.yaml").problems == []
+
+
+def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same(folder: Path) -> None:
+    written = Counter[str]()
+
+    @settings(
+        max_examples=100,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.integers(0, 2**64 - 1), st.sampled_from(BACKENDS))
+    def one(seed: int, backend: str) -> None:
+        rnd = Random(seed)
+        (folder / "bp.yaml").write_text(writer.text_of(writer.draft(rnd).tree, rnd), encoding="utf-8")
+        first = load_system("bp.yaml").harness
+        try:
+            text = first.to_yaml()
+        except NotSerializableSystemError as error:
+            written[str(error)] += 1
+            return
+        assert writer.SECRET_TEXT not in text
+        (folder / "again.yaml").write_text(text, encoding="utf-8")
+        assert agree("again.yaml", backend).code == 0, text
+        second = load_system("again.yaml").harness
+        assert second.name == first.name
+        assert list(second.wiring.members) == list(first.wiring.members)
+        assert set(second.wiring.connections) == set(first.wiring.connections)
+        assert second.to_yaml() == text
+        written["yes"] += 1
+
+    one()
+    assert written["yes"] > 50, written

@@ -520,9 +520,7 @@ async def test_a_crash_after_the_last_attempt_raises_with_the_message_in_hand(pa
 async def test_put_away_as_a_dead_letter_after_the_last_attempt(pauses: list[float]) -> None:
     letters: list[tuple[object, str, int, str]] = []
 
-    async def put(
-        message: object, error: BaseException, *, attempts: int, edge: str, id: str = ""
-    ) -> None:
+    async def put(message: object, error: BaseException, *, attempts: int, edge: str, id: str = "") -> None:
         letters.append((message, str(error), attempts, edge))
 
     bench = Bench(component(Flaky(3)), Context("f", dead_letter=put))

@@ -111,7 +111,7 @@ def sink_generator(item: int) -> Iterator[None]:
         (wrapped, str),
         (made_elsewhere, str),
         (any_iterator, Any),
-        (functools.partial(plain), str),
+        pytest.param(functools.partial(plain), str, id="partial"),
     ],
     ids=lambda thing: getattr(thing, "__name__", str(thing)),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +69,20 @@ class Running:
         """End it, whatever it does."""
         self.process.kill()
         self.process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Leave logging as it was: a command called in this process configures it as if the process were its own."""
+    root = logging.getLogger()
+    before, level, hook = list(root.handlers), root.level, threading.excepthook
+    yield
+    for handler in list(root.handlers):
+        if handler not in before and "_pytest" not in type(handler).__module__:
+            root.removeHandler(handler)
+    root.setLevel(level)
+    threading.excepthook = hook
+    logging.captureWarnings(False)
 
 
 Start = Callable[..., Running]

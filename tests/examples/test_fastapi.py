@@ -113,7 +113,9 @@ async def test_the_same_application_starts_again(example: ModuleType) -> None:
 # --- it goes on -----------------------------------------------------------------------------------
 
 
-async def test_a_failed_system_leaves_the_application_answering_and_ready_says_why(example: ModuleType) -> None:
+async def test_a_failed_system_leaves_the_application_answering_and_ready_says_why(
+    example: ModuleType,
+) -> None:
     @component(on_error="crash", attempts=1)
     def add_up(reading: Any) -> None:
         raise OSError("disk gone")
@@ -135,8 +137,10 @@ async def test_a_system_that_cannot_start_keeps_the_application_from_starting(ex
     def make() -> Any:
         station = example.Station()
 
+        @asynccontextmanager
         async def broken() -> AsyncIterator[None]:
-            raise OSError("no disk")
+            if station:
+                raise OSError("no disk")
             yield
 
         station.system.resource("disk", broken)
@@ -244,7 +248,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         (folder / "served.py").write_text(SERVED, encoding="utf-8")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "served:served", "--host", "127.0.0.1", "--port", "0", "--no-access-log"],
+            [sys.executable, "-m", "uvicorn", "served:served", "--port", "0", "--no-access-log"],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": os.pathsep.join((str(EXAMPLE), str(folder)))},
             stdout=subprocess.PIPE,

@@ -277,14 +277,18 @@ async def test_a_cancellation_during_the_drain_of_a_block_cuts_the_drain_short()
 
 async def test_an_error_that_a_block_raises_as_it_is_cancelled_is_not_lost() -> None:
     system, _ = gated()
-    with pytest.raises((ValueError, ExceptionGroup)) as caught, anyio.CancelScope() as scope:
-        async with system:
-            try:
-                scope.cancel()
-                await anyio.sleep_forever()
-            finally:
-                raise ValueError("while cancelled")
-    assert "while cancelled" in repr(caught.value)
+
+    async def host() -> None:
+        with anyio.CancelScope() as scope:
+            async with system:
+                try:
+                    scope.cancel()
+                    await anyio.sleep_forever()
+                finally:
+                    raise ValueError("while cancelled")
+
+    with pytest.raises(ValueError, match="while cancelled"):
+        await host()
     assert not system.running
 
 
@@ -326,12 +330,16 @@ async def test_a_failure_during_a_stop_is_in_the_report_that_stop_returns() -> N
 async def test_an_error_of_the_block_comes_first_and_names_the_failure_of_the_system() -> None:
     system, gate = gated()
     gate.error = OSError("disk gone")
-    with pytest.raises(ValueError, match="mine") as caught:
+
+    async def host() -> None:
         async with system:
             gate.may_end.set()
             with pytest.raises(SystemFailed):
                 await system.wait()
             raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        await host()
     assert caught.value.__notes__ == [
         "the system failed too: gated: gate failed in process: OSError disk gone"
     ]
@@ -351,22 +359,30 @@ async def test_a_failure_lets_the_block_work_on_and_is_raised_at_its_end() -> No
     system, gate = gated()
     gate.error = OSError("disk gone")
     steps: list[str] = []
-    with pytest.raises(SystemFailed, match="disk gone"):
+
+    async def host() -> None:
         async with system:
             gate.may_end.set()
             while system.running:
                 await checkpoint()
             steps.append(system.health().reason)
+
+    with pytest.raises(SystemFailed, match="disk gone"):
+        await host()
     assert steps == ["gate failed in process: OSError disk gone"]
 
 
 async def test_a_block_and_a_system_that_fail_at_the_same_moment_are_both_told() -> None:
     system, gate = gated()
     gate.error = OSError("disk gone")
-    with pytest.raises(ValueError, match="mine") as caught:
+
+    async def host() -> None:
         async with system:
             gate.may_end.set()
             raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        await host()
     assert not system.running
     assert getattr(caught.value, "__notes__", []) in (
         [],
@@ -378,10 +394,14 @@ async def test_a_block_and_a_system_that_fail_at_the_same_moment_are_both_told()
 async def test_a_keyboard_interrupt_of_a_component_ends_the_block_too() -> None:
     system, gate = gated()
     gate.error = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
+
+    async def host() -> None:
         async with system:
             gate.may_end.set()
             await anyio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        await host()
     assert gate.cleaned_up
 
 
@@ -429,13 +449,6 @@ async def test_a_system_started_by_a_component_of_another_may_stop_that_one_from
 
 async def test_a_started_system_that_the_program_let_go_of_runs_on() -> None:
     received: list[int] = []
-
-    class Keeps(HarnessComponent):
-        inputs = ("in",)
-
-        async def process(self) -> None:
-            async for number in self.input_streams["in"]:
-                received.append(number)
 
     inbox, mouth = anyio.create_memory_object_stream[int](0)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from headrace.exceptions import BlueprintError
+
 from .secret import Redactor
 
 Severity = Literal["error", "warning"]
@@ -62,7 +64,10 @@ CODES: Mapping[str, str] = {
     "W314": "a declared port that its component never uses",
 }
 
+MAX_MISTAKES = 100
+
 _WINDOW = 100
+_LONGEST = 600  # characters of a message or a hint
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,7 +79,7 @@ class Position:
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{_one_line(self.file)}:{self.line}:{self.column}"
 
     def right(self, characters: int) -> Position:
         """Return the place so many characters further on the same line."""
@@ -112,7 +117,9 @@ class Problem:
         start = max(0, self.position.column - 1 - _WINDOW // 2)
         before = self.source[start : self.position.column - 1]
         caret = "".join("\t" if character == "\t" else " " for character in before) + "^"
-        return f"{self.source[start : start + _WINDOW]}\n{caret}"
+        shown = self.source[start : start + _WINDOW]
+        safe = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in shown)
+        return f"{safe}\n{caret}"
 
 
 class Sources:
@@ -140,6 +147,9 @@ class Sources:
 class Complaints:
     """Collects problems, so that all of a blueprint's mistakes are told at once.
 
+    Whoever notes more than ``MAX_MISTAKES`` gets a ``BlueprintError``: nobody reads more, and to look for
+    them would take long.
+
     Args:
         lines: The lines of the file, for the excerpts, where there is one file.
         sources: The files, where they are known; their secrets are hidden in every problem.
@@ -153,6 +163,7 @@ class Complaints:
         if lines := tuple(lines):
             self.sources.lines[""] = lines
         self.count = 0
+        self._errors = 0
         self._found: dict[Problem, None] = {}
 
     def error(self, position: Position, code: str, message: str, hint: str = "") -> None:
@@ -167,12 +178,30 @@ class Complaints:
         self.take(Problem(position, severity, code, message, hint))
 
     def take(self, problem: Problem) -> None:
-        """Note what was found elsewhere; its excerpt, where it has none, is that of its place."""
+        """Note what was found elsewhere; its excerpt, where it has none, is that of its place.
+
+        Raises:
+            BlueprintError: There are more mistakes than ``MAX_MISTAKES``.
+        """
         self.count += 1
         hide = self.sources.secrets.hide
-        message, hint = _one_line(hide(problem.message)), _one_line(hide(problem.hint))
+        message, hint = (_one_line(_shortened(hide(text))) for text in (problem.message, problem.hint))
         source = problem.source or self.sources.line_at(problem.position)
-        self._found.setdefault(replace(problem, message=message, hint=hint, source=source))
+        found = replace(problem, message=message, hint=hint, source=source)
+        if found.severity == "error" and found not in self._found:
+            self._take_mistake(found)
+        else:
+            self._found.setdefault(found)
+
+    def _take_mistake(self, found: Problem) -> None:
+        if self._errors == MAX_MISTAKES:
+            message = f"there are more than {MAX_MISTAKES} mistakes: the others are not told"
+            found = replace(found, code="E107", message=message, hint="mend these first")
+        if self._errors <= MAX_MISTAKES:
+            self._found[found] = None
+            self._errors += 1
+        if self._errors > MAX_MISTAKES:
+            raise BlueprintError(self.problems)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -188,7 +217,13 @@ class Complaints:
     @property
     def has_errors(self) -> bool:
         """Whether there is a mistake among what was found."""
-        return any(problem.severity == "error" for problem in self._found)
+        return self._errors > 0
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle where it repeats what is too long to be shown."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def _one_line(text: str) -> str:
@@ -198,4 +233,4 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-__all__ = ["CODES", "Complaints", "Position", "Problem", "Severity", "Sources"]
+__all__ = ["CODES", "MAX_MISTAKES", "Complaints", "Position", "Problem", "Severity", "Sources"]

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from .blueprint_problems import MAX_MISTAKES
 from .endpoint import did_you_mean
 from .secret import Redactor, Secret
 
 MAX_FILES = 100
 MAX_TEXT = 1 << 22
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 MAX_PARTS = 500
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
@@ -115,6 +116,8 @@ class _Expansion:
     def _replaced(self, found: re.Match[str]) -> str:
         if found[0] == "$${":
             return "${"
+        if len(self.flaws) > MAX_MISTAKES or self.around.room.text < 0:
+            return ""  # nobody reads more of them, and nothing comes of this text
         secret, variable = _SECRET.fullmatch(found[1] or ""), _REFERENCE.fullmatch(found[1] or "")
         if secret is not None:
             value = self._secret(found.start(), secret[1], secret[2])

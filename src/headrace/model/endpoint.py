@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headrace.exceptions import InvalidEndpointError
+
+_NEAR = 100
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,13 +47,17 @@ def refuse_unprintable(what: str, text: str) -> None:
         InvalidEndpointError: There is a control character or the like in it.
     """
     if not text.isprintable():
-        raise InvalidEndpointError(f"{what} is of printable characters, not {text!r}", hint="write another name")
+        raise InvalidEndpointError(
+            f"{what} is of printable characters, not {text!r}", hint="write another name"
+        )
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for the nearest candidate, or the list of candidates, or nothing."""
     known = sorted(set(candidates))
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
+    middle = bisect.bisect(known, word)  # among very many, only those that begin in much the same way
+    near = known[max(0, middle - _NEAR) : middle + _NEAR]
+    close = difflib.get_close_matches(word, near, n=1, cutoff=0.55)
     if close:
         return f"did you mean '{close[0]}'?"
     if known and len(known) <= 8:

@@ -173,4 +173,12 @@ def without_cancellation(error: BaseException) -> BaseException | None:
     return error
 
 
-__all__ = ["ROPE", "Driven", "MadeToEnd", "leaves", "root_task", "without_cancellation", "without_groups_of_one"]
+__all__ = [
+    "ROPE",
+    "Driven",
+    "MadeToEnd",
+    "leaves",
+    "root_task",
+    "without_cancellation",
+    "without_groups_of_one",
+]

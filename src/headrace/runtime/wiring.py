@@ -6,17 +6,12 @@ What is wrong is an error here, before anything runs; ``check`` and ``run`` both
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.authoring.factory import build_component
 from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle, registered_as
-from headrace.authoring.ports import ports_of
-from headrace.authoring.resource import ResourceNeed, resources_of
 from headrace.exceptions import (
     ComponentAlreadyRegistered,
     DuplicateConnectionError,
-    InvalidEndpointError,
     NotAComponentError,
     PortTypeError,
     ResourceAlreadyRegistered,
@@ -25,10 +20,9 @@ from headrace.exceptions import (
     UnknownPortError,
     WiringError,
 )
-from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions
-from headrace.model.port import Port, PortTable, misfit, type_name
+from headrace.model.port import misfit, type_name
 from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
@@ -37,58 +31,8 @@ from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.stream_manager import StreamManager
 
 from .edge_observer import EdgeObserver
+from .member import Connection, Member, give, make_member, only_port, port_type
 from .resources import ResourceSpec, check_resource, resource_problem
-
-
-@dataclass(eq=False)
-class Member:
-    """A registered component with what the runtime keeps about it.
-
-    Attributes:
-        name: Its name in the system.
-        component: The component itself.
-        status: Where it is in its life.
-        ports: What ports it declares.
-        needs: The resources it asks for, by name.
-        factory: What it was made from: a class, a function, or the component itself.
-        config: The settings it was made with.
-        attempts: What was said of failing messages where it was registered; None for what its function says.
-        where: File and line of the call that registered it; nothing where that was a blueprint.
-        inlets: Its input ports.
-        outlets: Its output ports.
-    """
-
-    name: str
-    component: Any
-    status: ComponentStatus
-    ports: PortTable
-    needs: Mapping[str, ResourceNeed] = field(default_factory=dict)
-    factory: Any = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    attempts: Attempts | None = None
-    where: tuple[str, int] = ("", 0)
-    inlets: dict[str, AnyInlet] = field(default_factory=dict)
-    outlets: dict[str, AnyOutlet] = field(default_factory=dict)
-
-    @property
-    def is_source(self) -> bool:
-        """Whether nothing is connected to any of its inputs."""
-        return not any(inlet.lanes for inlet in self.inlets.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection from an output to an input, with its options and the call (file, line) that made it."""
-
-    sender: Endpoint
-    receiver: Endpoint
-    options: EdgeOptions
-    where: tuple[str, int] = field(default=("", 0), compare=False)
-
-    @property
-    def key(self) -> str:
-        """``a.out -> b.in``."""
-        return f"{self.sender} -> {self.receiver}"
 
 
 class Wiring:
@@ -120,7 +64,7 @@ class Wiring:
     ) -> Member:
         """Take a component into the system under a name of its own."""
         self._check_name(name, factory)
-        member = _member(name, factory, config, attempts, where)
+        member = make_member(name, factory, config, attempts, where)
         self._take(member)
         self._open_ports(member)
         return member
@@ -134,7 +78,7 @@ class Wiring:
         """
         old = self._member_named(name)
         self._check_object(name, factory)
-        new = _member(name, factory, config, None, old.where)
+        new = make_member(name, factory, config, None, old.where)
         self._take(new)
         try:
             for connection in self.connections.values():
@@ -241,7 +185,7 @@ class Wiring:
             )
         declared = member.ports.outputs if direction == "output" else member.ports.inputs
         if not endpoint.port:
-            return Endpoint(member.name, _only_port(member.name, declared, direction))
+            return Endpoint(member.name, only_port(member.name, declared, direction))
         port = endpoint.port.rstrip("_") or endpoint.port
         if declared is not None and port not in declared:
             raise UnknownPortError(
@@ -252,8 +196,8 @@ class Wiring:
         return Endpoint(member.name, port)
 
     def _check_types(self, source: Endpoint, target: Endpoint) -> None:
-        sent = _port_type(self.members[source.component].ports.outputs, source.port)
-        accepted = _port_type(self.members[target.component].ports.inputs, target.port)
+        sent = port_type(self.members[source.component].ports.outputs, source.port)
+        accepted = port_type(self.members[target.component].ports.inputs, target.port)
         reason = misfit(sent, accepted)
         if reason is not None:
             raise PortTypeError(
@@ -265,7 +209,7 @@ class Wiring:
         if port not in member.outlets:
             endpoint = Endpoint(member.name, port)
             outlet: AnyOutlet = Outlet(str(endpoint), self.outputs.get(endpoint))
-            _give(member.component, "send_streams", port, outlet.open(), member.ports.outputs)
+            give(member.component, "send_streams", port, outlet.open(), member.ports.outputs)
             member.outlets[port] = outlet
         return member.outlets[port]
 
@@ -274,7 +218,7 @@ class Wiring:
         if not inlet.handles:
             handle = inlet.open()
             try:
-                _give(member.component, "receive_streams", port, handle, member.ports.inputs)
+                give(member.component, "receive_streams", port, handle, member.ports.inputs)
             except NotAComponentError:
                 inlet.handles.clear()
                 raise
@@ -383,61 +327,6 @@ class Wiring:
         """Return the shape of the graph."""
         links = ((c.sender.component, c.receiver.component) for c in self.connections.values())
         return Topology.of(self.members, links)
-
-
-def _member(
-    name: str,
-    factory: Any,
-    config: Mapping[str, Any] | None,
-    attempts: Attempts | None,
-    where: tuple[str, int],
-) -> Member:
-    component = build_component(name, factory, config, attempts=attempts)
-    status = getattr(component, "status", None)
-    if not isinstance(status, ComponentStatus):
-        status = ComponentStatus(name)
-    needs = resources_of(component)
-    return Member(
-        name, component, status, ports_of(component), needs, factory, dict(config or {}), attempts, where
-    )
-
-
-def _give(
-    component: Any, dictionary: str, port: str, stream: Any, declared: Mapping[str, Port] | None
-) -> None:
-    streams = getattr(component, dictionary, None)
-    if streams is None or streams is getattr(type(component), dictionary, None):  # a class's own is shared
-        streams = {}
-        _set(component, dictionary, streams)
-    streams[port] = stream
-    if declared is not None and port in declared and declared[port].attribute:
-        _set(component, declared[port].attribute, stream)
-
-
-def _set(component: Any, attribute: str, value: Any) -> None:
-    try:
-        setattr(component, attribute, value)
-    except AttributeError as error:
-        raise NotAComponentError(
-            f"{type(component).__name__} cannot hold its ports: {error}",
-            hint=f"let it have an attribute '{attribute}', or name that in its __slots__",
-        ) from None
-
-
-def _only_port(name: str, declared: Mapping[str, Port] | None, direction: str) -> str:
-    if declared is None:
-        return "out" if direction == "output" else "in"
-    required = [port for port, value in declared.items() if not value.optional] or list(declared)
-    if len(required) == 1:
-        return required[0]
-    ports = ", ".join(f"'{name}.{port}'" for port in required)
-    if not required:
-        raise InvalidEndpointError(f"'{name}' has no {direction} port")
-    raise InvalidEndpointError(f"'{name}' has several {direction} ports", hint=f"write one of {ports}")
-
-
-def _port_type(declared: Mapping[str, Port] | None, port: str) -> Any:
-    return Any if declared is None else declared[port].type
 
 
 __all__ = ["ComponentHandle", "Connectable", "Connection", "Member", "PortHandle", "Wiring"]

@@ -1,0 +1,139 @@
+"""The parts of a wiring: a component with what the runtime keeps about it, and a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.authoring.factory import build_component
+from headrace.authoring.ports import ports_of
+from headrace.authoring.resource import ResourceNeed, resources_of
+from headrace.exceptions import InvalidEndpointError, NotAComponentError
+from headrace.model.component_status import ComponentStatus
+from headrace.model.endpoint import Endpoint
+from headrace.model.options import Attempts, EdgeOptions
+from headrace.model.port import Port, PortTable
+from headrace.streams.inlet import AnyInlet
+from headrace.streams.outlet import AnyOutlet
+
+
+@dataclass(eq=False)
+class Member:
+    """A registered component with what the runtime keeps about it.
+
+    Attributes:
+        name: Its name in the system.
+        component: The component itself.
+        status: Where it is in its life.
+        ports: What ports it declares.
+        needs: The resources it asks for, by name.
+        factory: What it was made from: a class, a function, or the component itself.
+        config: The settings it was made with.
+        attempts: What was said of failing messages where it was registered; None for what its function says.
+        where: File and line of the call that registered it; nothing where that was a blueprint.
+        inlets: Its input ports.
+        outlets: Its output ports.
+    """
+
+    name: str
+    component: Any
+    status: ComponentStatus
+    ports: PortTable
+    needs: Mapping[str, ResourceNeed] = field(default_factory=dict)
+    factory: Any = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    attempts: Attempts | None = None
+    where: tuple[str, int] = ("", 0)
+    inlets: dict[str, AnyInlet] = field(default_factory=dict)
+    outlets: dict[str, AnyOutlet] = field(default_factory=dict)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether nothing is connected to any of its inputs."""
+        return not any(inlet.lanes for inlet in self.inlets.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection from an output to an input, with its options and the call (file, line) that made it."""
+
+    sender: Endpoint
+    receiver: Endpoint
+    options: EdgeOptions
+    where: tuple[str, int] = field(default=("", 0), compare=False)
+
+    @property
+    def key(self) -> str:
+        """``a.out -> b.in``."""
+        return f"{self.sender} -> {self.receiver}"
+
+
+def make_member(
+    name: str,
+    factory: Any,
+    config: Mapping[str, Any] | None,
+    attempts: Attempts | None,
+    where: tuple[str, int],
+) -> Member:
+    """Make a component, and what the runtime keeps about it."""
+    component = build_component(name, factory, config, attempts=attempts)
+    status = getattr(component, "status", None)
+    if not isinstance(status, ComponentStatus):
+        status = ComponentStatus(name)
+    needs = resources_of(component)
+    return Member(
+        name, component, status, ports_of(component), needs, factory, dict(config or {}), attempts, where
+    )
+
+
+def give(
+    component: Any, dictionary: str, port: str, stream: Any, declared: Mapping[str, Port] | None
+) -> None:
+    """Put a stream where its component looks for it: into a dictionary, and an attribute if one is declared.
+
+    Raises:
+        NotAComponentError: The component cannot hold it.
+    """
+    streams = getattr(component, dictionary, None)
+    if streams is None or streams is getattr(type(component), dictionary, None):  # a class's own is shared
+        streams = {}
+        _set(component, dictionary, streams)
+    streams[port] = stream
+    if declared is not None and port in declared and declared[port].attribute:
+        _set(component, declared[port].attribute, stream)
+
+
+def _set(component: Any, attribute: str, value: Any) -> None:
+    try:
+        setattr(component, attribute, value)
+    except AttributeError as error:
+        raise NotAComponentError(
+            f"{type(component).__name__} cannot hold its ports: {error}",
+            hint=f"let it have an attribute '{attribute}', or name that in its __slots__",
+        ) from None
+
+
+def only_port(name: str, declared: Mapping[str, Port] | None, direction: str) -> str:
+    """Return the port that is meant where only the component was named.
+
+    Raises:
+        InvalidEndpointError: There is none, or there are several.
+    """
+    if declared is None:
+        return "out" if direction == "output" else "in"
+    required = [port for port, value in declared.items() if not value.optional] or list(declared)
+    if len(required) == 1:
+        return required[0]
+    ports = ", ".join(f"'{name}.{port}'" for port in required)
+    if not required:
+        raise InvalidEndpointError(f"'{name}' has no {direction} port")
+    raise InvalidEndpointError(f"'{name}' has several {direction} ports", hint=f"write one of {ports}")
+
+
+def port_type(declared: Mapping[str, Port] | None, port: str) -> Any:
+    """Return the type of a port; ``Any`` where its direction declares nothing."""
+    return Any if declared is None else declared[port].type
+
+
+__all__ = ["Connection", "Member", "give", "make_member", "only_port", "port_type"]
