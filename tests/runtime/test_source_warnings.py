@@ -252,12 +252,14 @@ def test_our_own_components_have_no_warnings(name: str, monkeypatch: pytest.Monk
 )
 def test_our_examples_have_no_warnings(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(path.parent))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    beside = {one.stem for one in path.parent.glob("*.py")}  # it may import them, for this test alone
+    for name in beside:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    try:
+        module = importlib.import_module(path.stem)
+    finally:
+        for name in beside & set(sys.modules):
+            del sys.modules[name]
     made: list[Any] = []
     for value in vars(module).values():
         if isinstance(value, SystemExecutionHarness):
