@@ -7,8 +7,10 @@ from typing import Any
 
 from headrace.model.options import EdgeOptions, OutputOptions
 from headrace.streams.edge import AnyEdge, Edge
-from headrace.streams.inlet import AnyInlet, EdgeReceiveStream, Inlet
-from headrace.streams.outlet import AnyOutlet, EdgeSendStream, Outlet
+from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.send_stream import EdgeSendStream
 
 
 def link(outlet: AnyOutlet, inlet: AnyInlet, options: EdgeOptions | None = None) -> AnyEdge:

@@ -23,8 +23,10 @@ from tests.streams.edges import assert_books_close, link
 
 from headrace.model.options import EdgeOptions, OutputOptions, WhenFull
 from headrace.streams.edge import AnyEdge
-from headrace.streams.inlet import AnyInlet, EdgeReceiveStream, Inlet
-from headrace.streams.outlet import AnyOutlet, EdgeSendStream, Outlet
+from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.send_stream import EdgeSendStream
 
 BACKENDS: list[Any] = [
     pytest.param(("asyncio", {}), id="asyncio"),
@@ -205,7 +207,7 @@ class Machine:
         assert_books_close(*self.edges)
         for edge in self.edges:
             assert set(edge.dropped) <= {"reader_ended", "why", edge.options.when_full} - {"block"}
-            for item in edge.buffer:
+            for item in edge.messages():
                 assert item in self.completed, "a send that did not return has reached an edge"
         for outlet in self.outlets:
             own = [edge for edge in self.edges if edge.outlet is outlet]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import re
 import subprocess
 import sys
 from collections import OrderedDict, namedtuple
@@ -221,7 +220,7 @@ def changed(value: Any, old: bytes, new: bytes, protocol: MessageProtocol) -> by
         Numbers([1, 2]),
         Point(1, Point(b"x")),
     ],
-    ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value)),  # workers must collect the same names
+    ids=lambda value: type(value).__name__,  # a repr may hold an address, or a set in the order of the day
 )
 def test_a_registered_value_comes_back_equal_and_of_the_same_type(value: Any) -> None:
     back = roundtrip(value)

@@ -20,8 +20,10 @@ from tests.streams.edges import assert_books_close, assert_nobody_waits, fan_out
 
 from headrace.exceptions import EdgeFullError, ReaderEndedError
 from headrace.model.options import EdgeOptions, OutputOptions
-from headrace.streams.inlet import AnyInlet, EdgeReceiveStream, Inlet
-from headrace.streams.outlet import AnyOutlet, EdgeSendStream, Outlet
+from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.send_stream import EdgeSendStream
 
 
 def drain(stream: EdgeReceiveStream[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from tests.streams.edges import fan_in, one_edge
 
 from headrace.streams import pace as pace_module
 from headrace.streams.outlet import AnyOutlet, Outlet
-from headrace.streams.pace import QUANTUM, Pace
+from headrace.streams.pace import QUANTUM, WIDEST, Pace
 
 
 class Clock:
@@ -133,46 +133,44 @@ async def test_a_fan_in_reader_lets_others_run(clock: Clock, gaps: list[float]) 
     assert max(gaps) <= FIRST_OVERRUN
 
 
-async def test_the_span_widens_while_calls_are_quick_and_never_beyond_its_bounds(clock: Clock) -> None:
+async def test_the_span_widens_while_messages_are_quick_and_never_beyond_its_bounds(clock: Clock) -> None:
     pace = Pace()
     for _ in range(10):
-        await pace.look()
-    assert (pace.span, pace.left) == (64, 63)
+        assert not pace.is_over(pace.span)
+    assert pace.span == WIDEST
     clock.work(10)
-    await pace.look()
-    assert (pace.span, pace.left) == (1, 0)
-    assert pace.since == clock.now
-    clock.work(1.5 * QUANTUM)
-    await pace.look()
+    assert pace.is_over(WIDEST)
     assert pace.span == 1
+    await pace.give_way()
+    clock.work(1.5 * QUANTUM)
+    assert pace.is_over(1)
+    assert pace.span == 1
+
+
+async def test_a_few_quick_messages_do_not_widen_the_span(clock: Clock) -> None:
+    pace = Pace()
+    for _ in range(10):
+        pace.is_over(pace.span - 1)
+    assert pace.span == 8
 
 
 async def test_a_wait_begins_a_new_quantum(clock: Clock) -> None:
     pace = Pace()
-    pace.left = 0
     clock.work(10)
     pace.waited()
-    assert (pace.left, pace.since) == (7, clock.now)
+    assert pace.since == clock.now
+    assert not pace.is_over(8)
+    assert pace.span == 16, "the wait was no work"
 
 
-async def test_a_look_that_is_cancelled_is_looked_at_again(clock: Clock) -> None:
+async def test_a_turn_for_others_that_is_cancelled_is_given_again(clock: Clock) -> None:
     pace = Pace()
-    pace.left = 0
     clock.work(1)
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await pace.look()
+        await pace.give_way()
     assert scope.cancelled_caught
-    assert pace.left == 0
-
-
-async def test_once_stopped_it_never_lets_a_call_pass_again(clock: Clock) -> None:
-    pace = Pace()
-    pace.stop()
-    pace.waited()
-    assert pace.left == 0
-    await pace.look()
-    assert pace.left == 0
+    assert pace.is_over(0)
 
 
 async def test_a_handle_that_is_closed_while_it_gives_way_refuses_the_call(clock: Clock) -> None:
@@ -192,7 +190,6 @@ async def test_a_handle_that_is_closed_while_it_gives_way_refuses_the_call(clock
             errors.append("receive")
 
     clock.work(1)
-    send._pace.left = receive._pace.left = 0
     async with create_task_group() as group:
         group.start_soon(sender)
         group.start_soon(receiver)

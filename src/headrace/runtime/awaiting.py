@@ -12,9 +12,9 @@ from pathlib import Path
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any
 
-from headrace.streams.inlet import EdgeReceiveStream
-from headrace.streams.outlet import EdgeSendStream
 from headrace.streams.pace import Pace
+from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.send_stream import EdgeSendStream
 
 DRIVEN = "driven_coroutine"
 """The local variable in which a generator of ours keeps the coroutine that it drives by hand."""
@@ -61,7 +61,7 @@ def _on_an_edge(frame: Any) -> str:
         return f"a message on {frame.f_locals['inlet'].name}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
         return f"room on {frame.f_locals['full'].key}"
-    return "its turn in the event loop" if frame.f_code is Pace.look.__code__ else ""
+    return "its turn in the event loop" if frame.f_code is Pace.give_way.__code__ else ""
 
 
 def _look_into(awaitable: Any) -> tuple[Any, Any]:

@@ -63,10 +63,10 @@ class CycleUnit:
 
     def is_cut_off(self) -> bool:
         """Whether nothing can come from outside any more."""
-        return all(edge.sender_ended and not edge.buffer for edge in self._outer)
+        return all(edge.sender_ended and not edge.buffered for edge in self._outer)
 
     def _is_quiet(self) -> bool:
-        return self.is_cut_off() and not any(edge.buffer for edge in self._inner)
+        return self.is_cut_off() and not any(edge.buffered for edge in self._inner)
 
     def _at_rest(self) -> bool:
         return self._is_quiet() and all(one.rests or not one.alive for one in self._members)

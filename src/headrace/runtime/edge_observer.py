@@ -30,7 +30,7 @@ class EdgeObserver:
     def __call__(self) -> StreamSnapshot:
         """Return the numbers as they stand; safe from any thread, because it only reads the edge."""
         edge = self._edge
-        buffered, accepted = len(edge.buffer), edge.accepted
+        buffered, accepted = edge.buffered, edge.accepted
         dropped = sum(edge.dropped.get(reason, 0) for reason in _NEVER_RECEIVED)
         now = self._clock()
         if (accepted, buffered) != self._seen:

@@ -302,7 +302,7 @@ class Run:
                     edge.dead_lettered -= 1
                     self._revived += 1
                 else:
-                    edge.accepted += 1
+                    edge.accept_again()
             edge.inlet.put_back(edge, [letter.message for letter in some])
         number = sum(map(len, back.values()))
         if number:

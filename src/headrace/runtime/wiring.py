@@ -158,7 +158,7 @@ class Wiring:
         """Say how an output with several edges spreads its messages."""
         endpoint = self._resolve(output, "output")
         self.outputs[endpoint] = options
-        self._outlet(self.members[endpoint.component], endpoint.port).options = options
+        self._outlet(self.members[endpoint.component], endpoint.port).spread(options)
 
     def outlet(self, output: Connectable) -> AnyOutlet:
         """Return an output port."""

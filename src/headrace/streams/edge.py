@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio import Event
@@ -15,6 +16,8 @@ from anyio import Event
 from headrace.exceptions import InputEndedError, ReaderEndedError
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import EdgeOptions
+
+from .latency import LatencySampler
 
 if TYPE_CHECKING:
     from .inlet import Inlet
@@ -48,24 +51,30 @@ class Waiter:
 class Edge(Generic[T]):
     """A bounded FIFO between an outlet and an inlet.
 
-    ``room`` is what the fast path of ``send`` compares with: the capacity while nothing special is the
-    matter, else 0, so that every rare condition costs the usual send nothing.
+    A message is first pending in the outlet, then incoming here, then in the chunk of a handle, and once it is
+    handed over, in hand. The reader takes chunks, so that the way through costs nothing per message.
+
+    Attributes:
+        blocked: The tasks that wait for room, first come first; one may wait on several edges.
+        accepted_before: Messages accepted, without those pending in the outlet.
+        settled_before: Messages acknowledged, without those of the chunk that a handle works on.
     """
 
     __slots__ = (
-        "accepted",
-        "acknowledged",
+        "_front",
+        "accepted_before",
         "blocked",
-        "buffer",
         "dead_lettered",
         "dropped",
+        "incoming",
         "inlet",
         "key",
+        "latency",
         "options",
         "outlet",
         "reader_ended",
-        "room",
         "sender_ended",
+        "settled_before",
     )
 
     def __init__(self, key: str, options: EdgeOptions, outlet: Outlet[T], inlet: Inlet[T]) -> None:
@@ -73,15 +82,18 @@ class Edge(Generic[T]):
         self.options = options
         self.outlet = outlet
         self.inlet = inlet
-        self.buffer: deque[T] = deque()
+        self.incoming: list[T] = []
+        self._front: list[T] = []  # goes before ``incoming``, the oldest last, so that taking is cheap
         self.blocked: deque[Waiter] = deque()
-        self.accepted = 0
-        self.acknowledged = 0
+        self.accepted_before = 0
+        self.settled_before = 0
         self.dead_lettered = 0
         self.dropped: dict[str, int] = {}
+        self.latency = LatencySampler()
         self.sender_ended = False
         self.reader_ended = False
-        self.room = 0 if options.copy else options.buffer_size
+
+    # --- how full it is ----------------------------------------------------------------------------
 
     @property
     def ended(self) -> bool:
@@ -89,18 +101,40 @@ class Edge(Generic[T]):
         return self.reader_ended or self.sender_ended
 
     @property
+    def stored(self) -> int:
+        """How many messages lie here and in no chunk, without those pending in the outlet."""
+        return len(self.incoming) + len(self._front)
+
+    @property
+    def buffered(self) -> int:
+        """How many messages were accepted and not handed over yet."""
+        return self.stored + self.inlet.unhanded_of(self) + self.outlet.pending_for(self)
+
+    @property
+    def free(self) -> int:
+        """How many more messages it may accept; below 0 where some were put back into a full edge."""
+        return self.options.buffer_size - self.buffered
+
+    @property
     def full(self) -> bool:
         """Whether it holds as many messages as it may accept."""
-        return len(self.buffer) >= self.options.buffer_size
+        return self.free <= 0
 
     @property
     def holds_back(self) -> bool:
         """Whether a send on it has to wait now."""
         return self.full and self.options.when_full == "block" and not self.ended
 
+    def messages(self) -> list[T]:
+        """Return what was accepted and not handed over yet, the oldest first."""
+        pending = self.outlet.pending if self.outlet.pending_for(self) else []
+        return [*self.inlet.chunk_of(self), *reversed(self._front), *self.incoming, *pending]
+
+    # --- messages come and go ------------------------------------------------------------------------
+
     def append(self, item: T) -> None:
-        """Accept a message that there is room for, or that its policy makes room for."""
-        self.accepted += 1
+        """Accept a message that there is room for, or that its policy makes room for; nothing is pending."""
+        self.accepted_before += 1
         if self.ended:
             self.drop(READER_ENDED)
             return
@@ -108,41 +142,124 @@ class Edge(Generic[T]):
             self.drop(self.options.when_full)
             if self.options.when_full == "drop_newest":
                 return
-            self.buffer.popleft()
-        self.buffer.append(item)
+            self._discard_oldest()
+        self._store(item)
+
+    def accept(self, item: T) -> None:
+        """Accept a message for which there is plain room; nothing is pending."""
+        self.accepted_before += 1
+        self._store(item)
+
+    def _store(self, item: T) -> None:
+        self.latency.follow(len(self.incoming) + len(self._front))
+        self.incoming.append(item)
         if self.inlet.hungry:
             self.inlet.wake()
+
+    def take(self, at_most: int) -> list[T]:
+        """Return the oldest messages, to be handed over next; the first waiting sender may have their room."""
+        ahead = self.latency.ahead
+        if 0 < ahead < at_most:
+            at_most = ahead  # the message that is followed comes first in its chunk
+        front = self._front
+        if not front and len(self.incoming) <= at_most:
+            chunk, self.incoming = self.incoming, []
+        else:
+            if not front:
+                front = self._front = self.incoming
+                front.reverse()
+                self.incoming = []
+            chunk = front[-at_most:]
+            del front[-at_most:]
+            chunk.reverse()
+        if ahead >= 0:
+            self.latency.taken(len(chunk))
+        self.wake_sender()
+        return chunk
+
+    def put_back(self, messages: Iterable[T]) -> None:
+        """Let messages be taken next, before all others; capacity does not count for them."""
+        again = list(messages)
+        again.reverse()
+        self._front += again
+        self.latency.put_back(len(again))
+
+    def accept_again(self) -> None:
+        """Enter in the books a message of an earlier run, which is about to be put back."""
+        self.accepted_before += 1
+        self.outlet.sent += 1
+
+    def _discard_oldest(self) -> None:
+        self.inlet.recall(self)
+        if self._front:
+            self._front.pop()
+        else:
+            del self.incoming[0]
+        self.latency.discarded()
 
     def drop(self, reason: str, number: int = 1) -> None:
         """Enter dropped messages in the books."""
         self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    # --- waiting senders -------------------------------------------------------------------------------
 
     def wake_sender(self) -> None:
         """Serve the first waiting sender, once; it stays first in the queue until it has got through."""
         if self.blocked and not self.blocked[0].served:
             self.blocked[0].serve()
 
+    def look_after_senders(self) -> None:
+        """Wake the first waiting sender if there is room, else see to it that the next hand-over does.
+
+        Handing over what lies in a chunk tells nobody. A chunk that stands in the way of a sender is recalled,
+        so that the reader takes a new one for its next message: else the two might wait for each other.
+        """
+        if self.blocked:
+            if self.full:
+                self.inlet.recall(self)
+            else:
+                self.wake_sender()
+
+    # --- ends --------------------------------------------------------------------------------------------
+
     def end_sender(self) -> None:
         """No more messages will be sent: the reader gets what is buffered, then the end."""
         if not self.sender_ended:
+            self.outlet.flush()
             self.sender_ended = True
-            self.room = 0
+            self.outlet.choose_path()
             self._wake_senders()
             self.inlet.sender_has_ended()
 
     def end_reader(self) -> None:
         """Nobody will read any more: what is buffered is dropped, and senders are told."""
         if not self.reader_ended:
+            self.outlet.flush()
+            self.inlet.recall(self)
             self.reader_ended = True
-            self.room = 0
-            if self.buffer:
-                self.drop(READER_ENDED, len(self.buffer))
-                self.buffer.clear()
+            self.outlet.choose_path()
+            if self.stored:
+                self.drop(READER_ENDED, self.stored)
+                self.incoming.clear()
+                self._front.clear()
+                self.latency.forget()
             self._wake_senders()
 
     def _wake_senders(self) -> None:
         for waiter in self.blocked:
             waiter.serve()
+
+    # --- the books -----------------------------------------------------------------------------------------
+
+    @property
+    def accepted(self) -> int:
+        """How many messages it has accepted."""
+        return self.accepted_before + self.outlet.pending_for(self)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many messages were received and are done with."""
+        return self.settled_before + self.inlet.acknowledged_of(self)
 
     def ledger(self) -> EdgeLedger:
         """Return the books as they stand; what is buffered and in hand is counted, not computed."""
@@ -152,12 +269,12 @@ class Edge(Generic[T]):
             acknowledged=self.acknowledged,
             dropped=dict(self.dropped),
             dead_lettered=self.dead_lettered,
-            buffered=len(self.buffer),
+            buffered=self.buffered,
             in_hand=self.inlet.in_hand_of(self),
         )
 
     def __repr__(self) -> str:
-        return f"<Edge {self.key} {len(self.buffer)}/{self.options.buffer_size}>"
+        return f"<Edge {self.key} {self.buffered}/{self.options.buffer_size}>"
 
 
 def unwinding() -> bool:

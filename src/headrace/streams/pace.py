@@ -1,7 +1,7 @@
 """The fairness quantum: a call that need not wait skips the checkpoint, but not for long.
 
 After 500 us without waiting a handle gives way to the other tasks. The clock is read once in ``span``
-calls; the span adapts, so that 50 us of work per message do not hold the loop for 50 ms.
+messages; the span adapts, so that 50 us of work per message do not hold the loop for 50 ms.
 """
 
 from __future__ import annotations
@@ -11,43 +11,44 @@ from time import perf_counter
 from anyio.lowlevel import checkpoint
 
 QUANTUM = 0.0005
-_NARROWEST, _WIDEST = 1, 64
+WIDEST = 256  # at 2 us a message it fills the quantum; a look costs 0.1 us
+_NARROWEST = 1
 
 
 class Pace:
-    """How many calls a handle may still make before it looks at the clock.
+    """How many messages a handle may move before it looks at the clock again."""
 
-    ``left`` is what the fast paths compare with; after ``stop()`` it stays 0, so that a closed handle
-    costs an open one no comparison of its own.
-    """
-
-    __slots__ = ("left", "since", "span")
+    __slots__ = ("_looked", "since", "span")
 
     def __init__(self) -> None:
         self.span = 8
-        self.left = self.span
-        self.since = perf_counter()
+        self.since = self._looked = perf_counter()
 
-    async def look(self) -> None:
-        """Give way to other tasks if the quantum is over; may be cancelled only before anything is moved."""
-        elapsed = perf_counter() - self.since
-        if elapsed >= QUANTUM:
-            if elapsed > 2 * QUANTUM:
-                self.span = min(self.span, max(_NARROWEST, int(self.span * QUANTUM / elapsed)))
-            await checkpoint()
-            self.since = perf_counter()
-        elif self.span < _WIDEST:
+    def is_over(self, moved: int) -> bool:
+        """Look at the clock: whether the quantum is over and others should have their turn.
+
+        Widens the span where the last one was quick, narrows it where it took too long.
+
+        Args:
+            moved: Messages moved since the last look.
+        """
+        now = perf_counter()
+        took = now - self._looked
+        self._looked = now
+        if took > QUANTUM:
+            self.span = max(_NARROWEST, min(self.span, int(max(moved, 1) * QUANTUM / took)))
+        elif took < QUANTUM / 4 and self.span <= moved < WIDEST:
             self.span *= 2
-        self.left = max(self.span - 1, 0)  # the call that looked is one of the span
+        return now - self.since >= QUANTUM
+
+    async def give_way(self) -> None:
+        """Let other tasks have their turn; may be cancelled, so nothing may have been moved."""
+        await checkpoint()
+        self.waited()
 
     def waited(self) -> None:
         """Start a new quantum: the caller has just waited, so everybody else has had a turn."""
-        self.left = max(self.span - 1, 0)
-        self.since = perf_counter()
-
-    def stop(self) -> None:
-        """Send every further call the long way round, where a closed handle is noticed."""
-        self.span = self.left = 0
+        self.since = self._looked = perf_counter()
 
 
-__all__ = ["QUANTUM", "Pace"]
+__all__ = ["QUANTUM", "WIDEST", "Pace"]

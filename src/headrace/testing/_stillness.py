@@ -17,8 +17,8 @@ from headrace.runtime.drain import CycleUnit, Drain
 from headrace.runtime.resources import Resources
 from headrace.runtime.run import Run
 from headrace.runtime.supervisor import Supervised
-from headrace.streams.inlet import EdgeReceiveStream
-from headrace.streams.outlet import EdgeSendStream
+from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.send_stream import EdgeSendStream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
