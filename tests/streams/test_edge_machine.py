@@ -81,6 +81,9 @@ class Machine:
         self.refused: set[Item] = set()
         self.sent: dict[AnyOutlet, int] = defaultdict(int)
         self.seen: dict[tuple[AnyEdge, int], int] = defaultdict(lambda: -1)
+        self.once: set[tuple[AnyEdge, Item]] = set()
+        self.batching: set[AnyInlet] = set()  # what is gathered may be overtaken by what others receive
+        self.received = 0
 
     # --- what a program can do ---------------------------------------------------------------------
 
@@ -96,6 +99,19 @@ class Machine:
 
     def do_receive(self, one: int, two: int) -> None:
         self._start(self._receive, self.receivers[one % len(self.receivers)], two + 1)
+
+    def do_iterate(self, one: int, two: int) -> None:
+        self._start(self._iterate, self.receivers[one % len(self.receivers)], two + 1)
+
+    def do_receive_many(self, one: int, two: int) -> None:
+        self._start(self._receive_many, self.receivers[one % len(self.receivers)], two + 1)
+
+    def do_batch(self, one: int, two: int) -> None:
+        self.batching.add(self.receivers[one % len(self.receivers)]._inlet)
+        self._start(self._batch, self.receivers[one % len(self.receivers)], two + 1)
+
+    def do_send_some(self, one: int, two: int) -> None:
+        self._start(self._send_some, self.senders[one % len(self.senders)], two + 1)
 
     def do_send_nowait(self, one: int, two: int) -> None:
         item = Item(10_000 + len(self.completed) + len(self.refused), 0)
@@ -155,7 +171,7 @@ class Machine:
     # --- its tasks -----------------------------------------------------------------------------------
 
     def _start(self, work: Callable[[Job, int, int], Awaitable[None]], handle: Any, count: int) -> None:
-        job = Job(handle, sends=work == self._send)
+        job = Job(handle, sends=work in (self._send, self._send_some))
         number = len(self.jobs)
         self.jobs.append(job)
 
@@ -170,12 +186,25 @@ class Machine:
 
     async def _send(self, job: Job, task: int, count: int) -> None:
         for number in range(count):
-            job.pending = item = Item(task, number)
-            self.refused.add(item)
-            await job.handle.send(item)
-            self.refused.discard(item)
-            self._has_sent(job.handle, item)
-            job.pending = None
+            await self._send_one(job, Item(task, number))
+
+    async def _send_one(self, job: Job, item: Item) -> None:
+        job.pending = item
+        self.refused.add(item)
+        await job.handle.send(item)
+        self.refused.discard(item)
+        self._has_sent(job.handle, item)
+        job.pending = None
+
+    async def _send_some(self, job: Job, task: int, count: int) -> None:
+        rest = [Item(task, number) for number in range(count)]
+        while rest:
+            number = job.handle.send_some(rest)
+            for item in rest[:number]:
+                self._has_sent(job.handle, item)
+            del rest[:number]
+            if rest:
+                await self._send_one(job, rest.pop(0))
 
     def _has_sent(self, handle: Any, item: Item) -> None:
         self.completed.add(item)
@@ -185,14 +214,45 @@ class Machine:
         for _ in range(count):
             self._note(job.handle, await job.handle.receive())
 
+    async def _iterate(self, job: Job, task: int, count: int) -> None:
+        async for item in job.handle:
+            self._note(job.handle, item)
+            count -= 1
+            if not count:
+                return
+            if count % 2:
+                await checkpoint()
+
+    async def _receive_many(self, job: Job, task: int, count: int) -> None:
+        self._note_many(job.handle, await job.handle.receive_many(count))
+
+    async def _batch(self, job: Job, task: int, count: int) -> None:
+        async for batch in job.handle.batch(count, within=0 if count % 2 else None):
+            self._note_many(job.handle, batch)
+            await checkpoint()
+
+    def _note_many(self, handle: EdgeReceiveStream[Any], items: list[Item]) -> None:
+        assert not self.refused & set(items), "a send that did not return has reached a reader"
+        self.received += len(items)
+        held = handle.hands()
+        if [item for _, item in held] == items:  # no other task has received on this handle meanwhile
+            for edge, item in held:
+                self._check_order(edge, item)
+
     def _note(self, handle: EdgeReceiveStream[Any], item: Item) -> None:
+        self.received += 1
         edge = handle.hand_edge
         assert edge is not None
         assert handle.hand is item
         assert item not in self.refused, "a send that did not return has reached a reader"
-        key = (edge, item.task)
-        assert item.number > self.seen[key], "out of order, or twice"
-        self.seen[key] = item.number
+        self._check_order(edge, item)
+
+    def _check_order(self, edge: AnyEdge, item: Item) -> None:
+        assert (edge, item) not in self.once, "twice"
+        self.once.add((edge, item))
+        if edge.inlet not in self.batching:
+            assert item.number > self.seen[edge, item.task], "out of order"
+        self.seen[edge, item.task] = item.number
 
     def _close(self, handle: Any, *, unwinding: bool) -> None:
         if not unwinding:
@@ -260,6 +320,8 @@ class Machine:
         await self.do_rest(0, 0)
         self.check()
         assert all(job.done for job in self.jobs)
+        handed = [e.acknowledged + e.dead_lettered + e.dropped.get("why", 0) for e in self.edges]
+        assert sum(handed) == self.received, "what is settled was received, by somebody, once"
         for edge in self.edges:
             assert edge.ledger().remaining == 0
             assert not edge.blocked
@@ -288,6 +350,7 @@ graphs = st.tuples(
     lanes,
 )
 common = ["send", "send", "receive", "receive", "send_nowait", "receive_nowait", "cancel", "turn", "rest"]
+common += ["send_some", "iterate", "receive_many", "batch"]
 rare = [
     "clone_sender",
     "clone_receiver",

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-from .edge import Edge, Waiter
+from .edge import READER_ENDED, Edge, Waiter
 from .receive_stream import EdgeReceiveStream, Settlement
 
 T = TypeVar("T")
@@ -131,6 +131,9 @@ class Inlet(Generic[T]):
     def put_back(self, edge: Edge[T], messages: Iterable[T]) -> None:
         """Let messages be received next, before what is buffered; capacity does not count for them."""
         self.recall(edge)
+        if edge.reader_ended:
+            edge.drop(READER_ENDED, len(list(messages)))
+            return
         edge.put_back(messages)
         while self.hungry and edge.stored:
             self.wake()

@@ -6,13 +6,16 @@ message. What is in hand follows from the place of the iterator.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dis import opmap
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import anyio
 from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
 
@@ -56,6 +59,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._all_in_hand = False  # all that were handed over, or only the last one
         self._settled = 0  # so many of the chunk were settled by name,
         self._not_acknowledged = 0  # and so many of these were dropped or died
+        self._gathered: list[list[tuple[Edge[T], T]]] = []  # for batches that are not handed over yet
 
     @property
     def closed(self) -> bool:
@@ -81,7 +85,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     @property
     def has_hand(self) -> bool:
         """Whether a message was received and is not settled."""
-        return bool(self._in_hand())
+        return bool(self._in_hand()) or any(self._gathered)
 
     @property
     def hand(self) -> Any:
@@ -112,9 +116,10 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def in_hand_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that are in hand."""
+        gathered = sum(origin is edge for batch in self._gathered for origin, _ in batch)
         if self._origins is None:
-            return len(self._in_hand()) if self.edge is edge else 0
-        return sum(self._origin(place) is edge for place in self._in_hand())
+            return gathered + (len(self._in_hand()) if self.edge is edge else 0)
+        return gathered + sum(self._origin(place) is edge for place in self._in_hand())
 
     def acknowledged_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that this chunk had and that were acknowledged."""
@@ -175,6 +180,11 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._all_in_hand = False
         self._settled = self._not_acknowledged = 0
 
+    def _hold_all(self, edge: Edge[T] | None, batch: list[T], origins: list[Edge[T]] | None = None) -> None:
+        self._hold(edge, batch, origins)
+        self._iterator = iter(())
+        self._all_in_hand = True
+
     def give_back(self) -> None:
         """Put what was not handed over back on its edge; what is in hand stays."""
         rest = list(self._iterator)
@@ -193,7 +203,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         for message in self._iterator:
             return message
-        await self._next_chunk()
+        await self._next_chunk(self._share_or_take)
         return next(self._iterator)
 
     async def receive_with_meta(self) -> tuple[T, Meta]:
@@ -220,11 +230,75 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._check_open()
         self.give_back()
-        await self._next_chunk(at_most)
-        chunk = self._chunk
-        self._iterator = iter(())
-        self._all_in_hand = True
-        return chunk
+        await self._next_chunk(lambda: self._take(at_most))
+        self._hold_all(self.edge, self._chunk)
+        return self._chunk
+
+    def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
+        """Iterate in batches: ``async for messages in stream.batch(100, within=0.5)``.
+
+        All messages of a batch are in hand until the next one is asked for. Where the iteration is cancelled,
+        what was gathered is received again next; nothing is lost.
+
+        Args:
+            n: How many messages make a batch.
+            within: Seconds after its first message in which a batch is handed over, full or not; None to wait
+                until it is full. The last one, at the end of the stream, may be smaller too.
+
+        Raises:
+            ValueError: ``n`` is below 1, or ``within`` is negative.
+            ClosedResourceError: This handle is closed.
+        """
+        if n < 1 or (within is not None and not within >= 0):
+            raise ValueError(
+                f"a batch has at least 1 message within at least 0 s, not {n!r} within {within!r}"
+            )
+        return _without_hooks(self._batches(n, math.inf if within is None else within))
+
+    async def _batches(self, n: int, within: float) -> AsyncGenerator[list[T], None]:
+        while True:
+            batch: list[tuple[Edge[T], T]] = []
+            self._gathered.append(batch)
+            try:
+                await self._gather(batch, n, within)
+            except BaseException as error:
+                self._gathered.remove(batch)
+                self._return(batch)
+                if isinstance(error, EndOfStream):
+                    return
+                raise
+            self._gathered.remove(batch)
+            self.give_back()
+            self.let_go()
+            messages = [message for _, message in batch]
+            self._hold_all(batch[0][0], messages, [edge for edge, _ in batch])
+            yield messages
+
+    async def _gather(self, batch: list[tuple[Edge[T], T]], n: int, within: float) -> None:
+        """Take messages until there are ``n``, the time is up, or no more will come."""
+        self.give_back()
+        await self._next_chunk(lambda: self._take_more(batch, n))
+        with suppress(EndOfStream), anyio.move_on_after(within):
+            while len(batch) < n:
+                if not self._take_more(batch, n):
+                    await self._wait(lambda: self._take_more(batch, n))
+
+    def _take_more(self, batch: list[tuple[Edge[T], T]], n: int) -> bool:
+        """Add what there is to a batch; returns whether there was anything."""
+        edge = self._inlet.next_lane()
+        if edge is None:
+            return False
+        more = edge.take(n - len(batch))
+        batch += [(edge, message) for message in more]
+        for tap in self._inlet.taps:
+            for message in more:
+                tap(message)
+        return True
+
+    def _return(self, batch: list[tuple[Edge[T], T]]) -> None:
+        """Put what was gathered back on its edges, to be received next."""
+        for edge in dict.fromkeys(edge for edge, _ in batch):
+            self._inlet.put_back(edge, [message for origin, message in batch if origin is edge])
 
     async def __anext__(self) -> T:
         try:
@@ -248,7 +322,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             for message in self._iterator:
                 yield message
             try:
-                await self._next_chunk()
+                await self._next_chunk(self._share_or_take)
             except EndOfStream:
                 return
 
@@ -261,7 +335,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             WouldBlock: There is no message now.
         """
         self._check_open()
-        if not self.unhanded and not self._take():
+        if not self._share_or_take():
             if self._inlet.exhausted:
                 raise InputEndedError(f"{self._inlet.name}: every sender has ended")
             raise WouldBlock
@@ -271,20 +345,29 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if self._closed:
             raise ClosedResourceError
 
-    async def _next_chunk(self, at_most: int | None = None) -> None:
-        """Have a chunk with at least one message; acknowledges the one before."""
+    async def _next_chunk(self, take: Callable[[], bool]) -> None:
+        """Have a chunk with at least one message; acknowledges the one before.
+
+        Args:
+            take: Takes it; returns whether there was one.
+        """
         self._check_open()
         moved = len(self._chunk)
-        self.let_go()
+        if not self.unhanded:  # else another task on this handle has taken a chunk meanwhile
+            self.let_go()
         if self._pace.is_over(moved):
             await self._pace.give_way()
             self._check_open()
-        # Meanwhile another task may have received on this handle.
-        if not self.unhanded and not self._take(at_most):
-            await self._wait(at_most)
+        if not take():
+            await self._wait(take)
+
+    def _share_or_take(self) -> bool:
+        """Have a chunk if there is any message: the rest of what another task on this handle took, or a new one."""
+        return self.unhanded > 0 or self._take()
 
     def _take(self, at_most: int | None = None) -> bool:
         """Take a chunk if there is any message; acknowledges the one before."""
+        self.give_back()
         self.let_go()
         inlet = self._inlet
         edge = inlet.next_lane()
@@ -301,8 +384,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             tap(chunk[0])
         return True
 
-    async def _wait(self, at_most: int | None) -> None:
-        """Wait for a chunk; what wakes this task is passed on if it has no use for it."""
+    async def _wait(self, take: Callable[[], bool]) -> None:
+        """Wait until ``take`` gets something; what wakes this task is passed on if it has no use for it."""
         inlet = self._inlet
         beaten = ready = False
         while not inlet.exhausted:
@@ -316,7 +399,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 await waiter.wait()
                 self._pace.waited()
                 self._check_open()
-                ready = self.unhanded > 0 or self._take(at_most)
+                ready = take()
             finally:
                 self.waiters.discard(waiter)
                 if not waiter.served:
