@@ -237,7 +237,7 @@ class Outlet(Generic[T]):
         """Return an edge on which others wait for room, and behind whom a sender has to queue up; or None."""
         if self.options.fan_out == "by_key":
             return None
-        return next((edge for edge in self.lanes if edge.blocked), None)
+        return next((edge for edge in self.open_lanes if edge.blocked), None)
 
 
 def _digest(key: Hashable) -> int:
