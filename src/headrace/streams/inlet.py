@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from .edge import READER_ENDED, Edge, Waiter
-from .receive_stream import EdgeReceiveStream, Settlement
+from .hand import Settlement
+from .receive_stream import EdgeReceiveStream
 
 T = TypeVar("T")
 

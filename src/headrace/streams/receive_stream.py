@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dis import opmap
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
@@ -23,6 +23,7 @@ from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
 from .edge import Edge, Waiter, unwinding
+from .hand import Hand, Settlement
 from .message_ids import MessageIds
 from .pace import Pace
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _new_id = MessageIds()
 _OF_ASYNC_FOR = opmap["GET_AITER"]
-Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
@@ -42,7 +42,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     ``receive_many`` all of its messages are in hand.
 
     Attributes:
-        edge: Where the messages of the chunk came from; None where there is no chunk.
         waiters: The tasks that wait for a message.
     """
 
@@ -52,14 +51,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._closed = False
         self._final = False
         self.waiters: set[Waiter] = set()
-        self.edge: Edge[T] | None = None
-        self._chunk: list[T] = []
-        self._iterator: Iterator[T] = iter(self._chunk)
-        self._origins: list[Edge[T]] | None = None  # of each message, where a batch came by several edges
-        self._all_in_hand = False  # all that were handed over, or only the last one
-        self._settled = 0  # so many of the chunk were settled by name,
-        self._not_acknowledged = 0  # and so many of these were dropped or died
-        self._gathered: list[list[tuple[Edge[T], T]]] = []  # for batches that are not handed over yet
+        self._hand: Hand[T] = Hand()
+        self._gathered: dict[int, Sequence[tuple[Edge[T], T]]] = {}  # for batches that are not handed over yet
 
     @property
     def closed(self) -> bool:
@@ -69,35 +62,35 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     # --- what is in hand -----------------------------------------------------------------------------
 
     @property
+    def edge(self) -> Edge[T] | None:
+        """Where the messages of the chunk came from; None where there is no chunk."""
+        return self._hand.edge
+
+    @property
     def unhanded(self) -> int:
         """How many messages of the chunk were not handed over yet."""
-        return self._iterator.__length_hint__()  # type: ignore[attr-defined, no-any-return]
+        return self._hand.unhanded
 
     def rest(self) -> list[T]:
         """Return the messages of the chunk that were not handed over yet."""
-        return self._chunk[len(self._chunk) - self.unhanded :]
-
-    def _in_hand(self) -> range:
-        """Return which messages of the chunk are in hand."""
-        handed = len(self._chunk) - self.unhanded
-        return range(self._settled if self._all_in_hand else max(self._settled, handed - 1), handed)
+        return self._hand.rest()
 
     @property
     def has_hand(self) -> bool:
         """Whether a message was received and is not settled."""
-        return bool(self._in_hand()) or any(self._gathered)
+        return bool(self._hand.held()) or any(self._gathered.values())
 
     @property
     def hand(self) -> Any:
         """The message in hand, the last one of several; None if there is none."""
-        held = self._in_hand()
-        return self._chunk[held[-1]] if held else None
+        held = self.hands()
+        return held[-1][1] if held else None
 
     @property
     def hand_edge(self) -> Edge[T] | None:
         """The edge that the message in hand came by; None if there is none."""
-        held = self._in_hand()
-        return self._origin(held[0]) if held else None
+        held = self.hands()
+        return held[0][0] if held else None
 
     @property
     def edge_in_hand(self) -> str:
@@ -107,25 +100,16 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def hands(self) -> list[tuple[Edge[T], T]]:
         """Return the messages in hand, each with the edge that it came by."""
-        return [(self._origin(place), self._chunk[place]) for place in self._in_hand()]
-
-    def _origin(self, place: int) -> Edge[T]:
-        edge = self.edge if self._origins is None else self._origins[place]
-        assert edge is not None
-        return edge
+        return self._hand.pairs()
 
     def in_hand_of(self, edge: Edge[T]) -> int:
-        """Count the messages of an edge that are in hand."""
-        gathered = sum(origin is edge for batch in self._gathered for origin, _ in batch)
-        if self._origins is None:
-            return gathered + (len(self._in_hand()) if self.edge is edge else 0)
-        return gathered + sum(self._origin(place) is edge for place in self._in_hand())
+        """Count the messages of an edge that are in hand, or gathered for a batch."""
+        gathered = sum(origin is edge for batch in self._gathered.values() for origin, _ in batch)
+        return gathered + self._hand.count_of(edge)
 
     def acknowledged_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that this chunk had and that were acknowledged."""
-        if self.edge is not edge or self._origins is not None:
-            return 0  # those of a batch that came by several edges are entered one by one
-        return self._in_hand().start - self._not_acknowledged
+        return self._hand.acknowledged_of(edge)
 
     def settle(self, outcome: Settlement = "acknowledged", reason: str = "") -> None:
         """Enter in the books what became of all that is in hand; nothing happens if there is nothing.
@@ -137,7 +121,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         Raises:
             ValueError: There is no such outcome.
         """
-        self.settle_first(len(self._in_hand()), outcome, reason)
+        self._hand.settle(len(self._hand.held()), outcome, reason)
 
     def settle_first(self, number: int, outcome: Settlement = "acknowledged", reason: str = "") -> None:
         """Enter in the books what became of the oldest messages in hand.
@@ -150,47 +134,16 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         Raises:
             ValueError: There is no such outcome.
         """
-        if outcome not in ("acknowledged", "dead_lettered", "dropped"):
-            raise ValueError(f"a message is acknowledged, dead_lettered or dropped, not {outcome!r}")
-        held = self._in_hand()[:number]
-        if not held:
-            return
-        self._settled = held.stop
-        if outcome != "acknowledged":
-            self._not_acknowledged += len(held)
-        if self._origins is not None or outcome != "acknowledged":
-            for place in held:
-                _enter(self._origin(place), outcome, reason)
+        self._hand.settle(number, outcome, reason)
 
     def let_go(self) -> None:
         """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
-        edge = self.edge
-        if edge is not None:
-            if self._origins is None:
-                edge.settled_before += len(self._chunk) - self._not_acknowledged
-            else:
-                self.settle()
-            self._hold(None, [])
-
-    def _hold(self, edge: Edge[T] | None, chunk: list[T], origins: list[Edge[T]] | None = None) -> None:
-        self.edge = edge
-        self._chunk = chunk
-        self._iterator = iter(chunk)
-        self._origins = origins
-        self._all_in_hand = False
-        self._settled = self._not_acknowledged = 0
-
-    def _hold_all(self, edge: Edge[T] | None, batch: list[T], origins: list[Edge[T]] | None = None) -> None:
-        self._hold(edge, batch, origins)
-        self._iterator = iter(())
-        self._all_in_hand = True
+        self._hand.let_go()
 
     def give_back(self) -> None:
         """Put what was not handed over back on its edge; what is in hand stays."""
-        rest = list(self._iterator)
-        if rest and self.edge is not None:
-            del self._chunk[len(self._chunk) - len(rest) :]
-            self.edge.put_back(rest)
+        if self._hand.give_back() and self._inlet.hungry:
+            self._inlet.wake()
 
     # --- receiving -------------------------------------------------------------------------------------
 
@@ -201,10 +154,10 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             ClosedResourceError: This handle is closed.
             EndOfStream: Every sender has ended and nothing is buffered.
         """
-        for message in self._iterator:
+        for message in self._hand.iterator:
             return message
         await self._next_chunk(self._share_or_take)
-        return next(self._iterator)
+        return next(self._hand.iterator)
 
     async def receive_with_meta(self) -> tuple[T, Meta]:
         """Return the next message with what is known about it; its id is made now.
@@ -231,8 +184,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._check_open()
         self.give_back()
         await self._next_chunk(lambda: self._take(at_most))
-        self._hold_all(self.edge, self._chunk)
-        return self._chunk
+        return self._hand.take_all()
 
     def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
         """Iterate in batches: ``async for messages in stream.batch(100, within=0.5)``.
@@ -258,21 +210,19 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     async def _batches(self, n: int, within: float) -> AsyncGenerator[list[T], None]:
         while True:
             batch: list[tuple[Edge[T], T]] = []
-            self._gathered.append(batch)
+            self._gathered[id(batch)] = batch
             try:
                 await self._gather(batch, n, within)
             except BaseException as error:
-                self._gathered.remove(batch)
+                del self._gathered[id(batch)]
                 self._return(batch)
                 if isinstance(error, EndOfStream):
                     return
                 raise
-            self._gathered.remove(batch)
+            del self._gathered[id(batch)]
             self.give_back()
             self.let_go()
-            messages = [message for _, message in batch]
-            self._hold_all(batch[0][0], messages, [edge for edge, _ in batch])
-            yield messages
+            yield self._hand.hold_batch(batch)
 
     async def _gather(self, batch: list[tuple[Edge[T], T]], n: int, within: float) -> None:
         """Take messages until there are ``n``, the time is up, or no more will come."""
@@ -285,11 +235,14 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def _take_more(self, batch: list[tuple[Edge[T], T]], n: int) -> bool:
         """Add what there is to a batch; returns whether there was anything."""
+        self.give_back()
         edge = self._inlet.next_lane()
         if edge is None:
             return False
         more = edge.take(n - len(batch))
         batch += [(edge, message) for message in more]
+        if self._inlet.hungry and self._inlet.has_stored:
+            self._inlet.wake()
         for tap in self._inlet.taps:
             for message in more:
                 tap(message)
@@ -319,7 +272,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     async def _messages(self) -> AsyncGenerator[T, None]:
         while True:
-            for message in self._iterator:
+            for message in self._hand.iterator:
                 yield message
             try:
                 await self._next_chunk(self._share_or_take)
@@ -339,7 +292,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             if self._inlet.exhausted:
                 raise InputEndedError(f"{self._inlet.name}: every sender has ended")
             raise WouldBlock
-        return next(self._iterator)
+        return next(self._hand.iterator)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -352,7 +305,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             take: Takes it; returns whether there was one.
         """
         self._check_open()
-        moved = len(self._chunk)
+        moved = len(self._hand.chunk)
         if not self.unhanded:  # else another task on this handle has taken a chunk meanwhile
             self.let_go()
         if self._pace.is_over(moved):
@@ -376,7 +329,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         alone = not (inlet.shared or inlet.hungry or inlet.taps)
         size = (at_most or self._pace.span) if alone else 1
         chunk = edge.take(size)
-        self._hold(edge, chunk)
+        self._hand.hold(edge, chunk)
         inlet.carrier = self
         if inlet.hungry and inlet.has_stored:
             inlet.wake()
@@ -473,16 +426,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return f"<EdgeReceiveStream {self._inlet.name}{' closed' if self._closed else ''}>"
 
 
-def _enter(edge: Edge[Any], outcome: Settlement, reason: str) -> None:
-    """Enter in the books of an edge what became of one message."""
-    if outcome == "acknowledged":
-        edge.settled_before += 1
-    elif outcome == "dead_lettered":
-        edge.dead_lettered += 1
-    else:
-        edge.drop(reason or "dropped")
-
-
 def _without_hooks(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """Let no event loop look after an async generator that has nothing to clean up.
 
@@ -497,4 +440,4 @@ def _without_hooks(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None
     return generator
 
 
-__all__ = ["EdgeReceiveStream", "Settlement"]
+__all__ = ["EdgeReceiveStream"]

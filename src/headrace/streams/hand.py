@@ -1,0 +1,140 @@
+"""What a reader has taken from an edge: the chunk, how far it has got, and what of it is settled.
+
+Handing over moves nothing but the iterator of the chunk; everything else follows from its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+from .edge import Edge
+
+T = TypeVar("T")
+Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
+
+
+class Hand(Generic[T]):
+    """A chunk of messages on its way to a component.
+
+    Attributes:
+        edge: Where the messages came from; None where there is no chunk.
+        chunk: The messages.
+        iterator: Gives those that were not handed over yet. Of the others, the last one is in hand, or all of a
+            batch, until they are settled.
+    """
+
+    __slots__ = ("_all", "_not_acknowledged", "_origins", "_settled", "chunk", "edge", "iterator")
+
+    def __init__(self) -> None:
+        self.hold(None, [])
+
+    def hold(self, edge: Edge[T] | None, chunk: list[T]) -> None:
+        """Take a new chunk in the place of the old one."""
+        self.edge = edge
+        self.chunk = chunk
+        self.iterator: Iterator[T] = iter(chunk)
+        self._origins: list[Edge[T]] | None = None  # of each message, where a batch came by several edges
+        self._all = False  # whether all that were handed over are in hand, or only the last one
+        self._settled = 0  # so many were settled by name,
+        self._not_acknowledged = 0  # and so many of these were dropped or died
+
+    def hold_batch(self, batch: Sequence[tuple[Edge[T], T]]) -> list[T]:
+        """Take in hand messages that came by several edges; returns them."""
+        self.hold(batch[0][0], [message for _, message in batch])
+        self._origins = [edge for edge, _ in batch]
+        return self.take_all()
+
+    def take_all(self) -> list[T]:
+        """Hand over the whole chunk; all of it is in hand."""
+        self.iterator = iter(())
+        self._all = True
+        return self.chunk
+
+    # --- how far it has got --------------------------------------------------------------------------
+
+    @property
+    def unhanded(self) -> int:
+        """How many messages were not handed over yet."""
+        return self.iterator.__length_hint__()  # type: ignore[attr-defined, no-any-return]
+
+    def rest(self) -> list[T]:
+        """Return the messages that were not handed over yet."""
+        return self.chunk[len(self.chunk) - self.unhanded :]
+
+    def held(self) -> range:
+        """Return the places of the messages in hand."""
+        handed = len(self.chunk) - self.unhanded
+        return range(self._settled if self._all else max(self._settled, handed - 1), handed)
+
+    def pairs(self) -> list[tuple[Edge[T], T]]:
+        """Return the messages in hand, each with the edge that it came by."""
+        return [(self._origin(place), self.chunk[place]) for place in self.held()]
+
+    def _origin(self, place: int) -> Edge[T]:
+        edge = self.edge if self._origins is None else self._origins[place]
+        assert edge is not None
+        return edge
+
+    def count_of(self, edge: Edge[T]) -> int:
+        """Count the messages of an edge that are in hand."""
+        if self._origins is None:
+            return len(self.held()) if self.edge is edge else 0
+        return sum(self._origin(place) is edge for place in self.held())
+
+    def acknowledged_of(self, edge: Edge[T]) -> int:
+        """Count the messages of an edge that are acknowledged, and that the edge has not entered yet."""
+        if self.edge is not edge or self._origins is not None:
+            return 0  # those of a batch that came by several edges are entered at once
+        return self.held().start - self._not_acknowledged
+
+    # --- what becomes of it ----------------------------------------------------------------------------
+
+    def settle(self, number: int, outcome: Settlement, reason: str) -> None:
+        """Enter in the books what became of the oldest messages in hand.
+
+        Raises:
+            ValueError: There is no such outcome.
+        """
+        if outcome not in ("acknowledged", "dead_lettered", "dropped"):
+            raise ValueError(f"a message is acknowledged, dead_lettered or dropped, not {outcome!r}")
+        held = self.held()[:number]
+        if not held:
+            return
+        self._settled = held.stop
+        if outcome != "acknowledged":
+            self._not_acknowledged += len(held)
+        if self._origins is not None or outcome != "acknowledged":
+            for place in held:
+                _enter(self._origin(place), outcome, reason)
+
+    def let_go(self) -> None:
+        """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
+        edge = self.edge
+        if edge is not None:
+            if self._origins is None:
+                edge.settled_before += len(self.chunk) - self._not_acknowledged
+            else:
+                self.settle(len(self.chunk), "acknowledged", "")
+            self.hold(None, [])
+
+    def give_back(self) -> bool:
+        """Put what was not handed over back on its edge; returns whether there was anything."""
+        rest = list(self.iterator)
+        if rest and self.edge is not None:
+            del self.chunk[len(self.chunk) - len(rest) :]
+            self.edge.put_back(rest)
+        return bool(rest)
+
+
+def _enter(edge: Edge[Any], outcome: Settlement, reason: str) -> None:
+    """Enter in the books of an edge what became of one message."""
+    if outcome == "acknowledged":
+        edge.settled_before += 1
+    elif outcome == "dead_lettered":
+        edge.dead_lettered += 1
+    else:
+        edge.drop(reason or "dropped")
+
+
+__all__ = ["Hand", "Settlement"]
