@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from anyio import Event
 
@@ -17,6 +17,7 @@ from headrace.exceptions import InputEndedError, ReaderEndedError
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import EdgeOptions
 
+from .edge_store import EdgeStore, MemoryStore
 from .latency import LatencySampler
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READER_ENDED = "reader_ended"
+Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Waiter:
@@ -51,22 +53,21 @@ class Waiter:
 class Edge(Generic[T]):
     """A bounded FIFO between an outlet and an inlet.
 
-    A message is first pending in the outlet, then incoming here, then in the chunk of a handle, and once it is
-    handed over, in hand. The reader takes chunks, so that the way through costs nothing per message.
+    A message is first pending in the outlet, then in the store of the edge, then in the chunk of a handle, and
+    once it is handed over, in hand. The reader takes chunks: the way through costs nothing per message.
 
     Attributes:
+        store: Keeps the messages between the two.
         blocked: The tasks that wait for room, first come first; one may wait on several edges.
         accepted_before: Messages accepted, without those pending in the outlet.
         settled_before: Messages acknowledged, without those of the chunk that a handle works on.
     """
 
     __slots__ = (
-        "_front",
         "accepted_before",
         "blocked",
         "dead_lettered",
         "dropped",
-        "incoming",
         "inlet",
         "key",
         "latency",
@@ -75,15 +76,22 @@ class Edge(Generic[T]):
         "reader_ended",
         "sender_ended",
         "settled_before",
+        "store",
     )
 
-    def __init__(self, key: str, options: EdgeOptions, outlet: Outlet[T], inlet: Inlet[T]) -> None:
+    def __init__(
+        self,
+        key: str,
+        options: EdgeOptions,
+        outlet: Outlet[T],
+        inlet: Inlet[T],
+        store: EdgeStore[T] | None = None,
+    ) -> None:
         self.key = key
         self.options = options
         self.outlet = outlet
         self.inlet = inlet
-        self.incoming: list[T] = []
-        self._front: list[T] = []  # goes before ``incoming``, the oldest last, so that taking is cheap
+        self.store: EdgeStore[T] = MemoryStore() if store is None else store
         self.blocked: deque[Waiter] = deque()
         self.accepted_before = 0
         self.settled_before = 0
@@ -103,7 +111,7 @@ class Edge(Generic[T]):
     @property
     def stored(self) -> int:
         """How many messages lie here and in no chunk, without those pending in the outlet."""
-        return len(self.incoming) + len(self._front)
+        return len(self.store)
 
     @property
     def buffered(self) -> int:
@@ -128,7 +136,7 @@ class Edge(Generic[T]):
     def messages(self) -> list[T]:
         """Return what was accepted and not handed over yet, the oldest first."""
         pending = self.outlet.pending if self.outlet.pending_for(self) else []
-        return [*self.inlet.chunk_of(self), *reversed(self._front), *self.incoming, *pending]
+        return [*self.inlet.chunk_of(self), *self.store.messages(), *pending]
 
     # --- messages come and go ------------------------------------------------------------------------
 
@@ -151,8 +159,8 @@ class Edge(Generic[T]):
         self._store(item)
 
     def _store(self, item: T) -> None:
-        self.latency.follow(len(self.incoming) + len(self._front))
-        self.incoming.append(item)
+        self.latency.follow(len(self.store))
+        self.store.append(item)
         if self.inlet.hungry:
             self.inlet.wake()
 
@@ -161,27 +169,21 @@ class Edge(Generic[T]):
         ahead = self.latency.ahead
         if 0 < ahead < at_most:
             at_most = ahead  # the message that is followed comes first in its chunk
-        front = self._front
-        if not front and len(self.incoming) <= at_most:
-            chunk, self.incoming = self.incoming, []
-        else:
-            if not front:
-                front = self._front = self.incoming
-                front.reverse()
-                self.incoming = []
-            chunk = front[-at_most:]
-            del front[-at_most:]
-            chunk.reverse()
+        chunk = self.store.take(at_most)
         if ahead >= 0:
             self.latency.taken(len(chunk))
         self.wake_sender()
         return chunk
 
+    def extend(self, messages: list[T]) -> list[T]:
+        """Accept messages that there is plain room for, and nobody waits for; returns an empty list."""
+        self.accepted_before += len(messages)
+        return self.store.add(messages)
+
     def put_back(self, messages: Iterable[T]) -> None:
         """Let messages be taken next, before all others; capacity does not count for them."""
         again = list(messages)
-        again.reverse()
-        self._front += again
+        self.store.put_back(again)
         self.latency.put_back(len(again))
 
     def accept_again(self) -> None:
@@ -191,11 +193,25 @@ class Edge(Generic[T]):
 
     def _discard_oldest(self) -> None:
         self.inlet.recall(self)
-        if self._front:
-            self._front.pop()
-        else:
-            del self.incoming[0]
+        self.store.discard_oldest()
         self.latency.discarded()
+
+    def settle(self, messages: Sequence[T], outcome: Settlement, reason: str = "") -> None:
+        """Enter in the books what became of messages that were handed over.
+
+        Args:
+            messages: Which.
+            outcome: ``acknowledged``, ``dead_lettered`` or ``dropped``.
+            reason: Why they were dropped.
+        """
+        if outcome == "acknowledged":
+            self.settled_before += len(messages)
+        elif outcome == "dead_lettered":
+            self.dead_lettered += len(messages)
+        else:
+            self.drop(reason or "dropped", len(messages))
+        if self.store.confirms:
+            self.store.settled(messages)
 
     def drop(self, reason: str, number: int = 1) -> None:
         """Enter dropped messages in the books."""
@@ -238,10 +254,9 @@ class Edge(Generic[T]):
             self.inlet.recall(self)
             self.reader_ended = True
             self.outlet.choose_path()
-            if self.stored:
-                self.drop(READER_ENDED, self.stored)
-                self.incoming.clear()
-                self._front.clear()
+            dropped = self.store.clear()
+            if dropped:
+                self.drop(READER_ENDED, dropped)
                 self.latency.forget()
             self._wake_senders()
 
@@ -288,4 +303,4 @@ def unwinding() -> bool:
 
 AnyEdge = Edge[Any]
 
-__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Waiter", "unwinding"]
+__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Settlement", "Waiter", "unwinding"]

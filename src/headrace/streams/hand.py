@@ -6,12 +6,11 @@ Handing over moves nothing but the iterator of the chunk; everything else follow
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
-from .edge import Edge
+from .edge import Edge, Settlement
 
 T = TypeVar("T")
-Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Hand(Generic[T]):
@@ -24,7 +23,7 @@ class Hand(Generic[T]):
             batch, until they are settled.
     """
 
-    __slots__ = ("_all", "_not_acknowledged", "_origins", "_settled", "chunk", "edge", "iterator")
+    __slots__ = ("_all", "_entered", "_origins", "_settled", "chunk", "edge", "iterator")
 
     def __init__(self) -> None:
         self.hold(None, [])
@@ -36,8 +35,8 @@ class Hand(Generic[T]):
         self.iterator: Iterator[T] = iter(chunk)
         self._origins: list[Edge[T]] | None = None  # of each message, where a batch came by several edges
         self._all = False  # whether all that were handed over are in hand, or only the last one
-        self._settled = 0  # so many were settled by name,
-        self._not_acknowledged = 0  # and so many of these were dropped or died
+        self._settled = 0  # up to here messages were settled by name,
+        self._entered = 0  # and so many of these the edges have entered in their books
 
     def hold_batch(self, batch: Sequence[tuple[Edge[T], T]]) -> list[T]:
         """Take in hand messages that came by several edges; returns them."""
@@ -84,9 +83,9 @@ class Hand(Generic[T]):
 
     def acknowledged_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that are acknowledged, and that the edge has not entered yet."""
-        if self.edge is not edge or self._origins is not None:
-            return 0  # those of a batch that came by several edges are entered at once
-        return self.held().start - self._not_acknowledged
+        if self.edge is not edge or self._all:
+            return 0  # those of a batch are entered one by one
+        return self.held().start - self._entered
 
     # --- what becomes of it ----------------------------------------------------------------------------
 
@@ -101,21 +100,24 @@ class Hand(Generic[T]):
         held = self.held()[:number]
         if not held:
             return
-        self._settled = held.stop
-        if outcome != "acknowledged":
-            self._not_acknowledged += len(held)
-        if self._origins is not None or outcome != "acknowledged":
+        if self._origins is None and self.edge is not None:
+            self.edge.settle(self.chunk[held.start : held.stop], outcome, reason)
+        else:
             for place in held:
-                _enter(self._origin(place), outcome, reason)
+                self._origin(place).settle([self.chunk[place]], outcome, reason)
+        self._settled = held.stop
+        self._entered += len(held)
 
     def let_go(self) -> None:
         """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
         edge = self.edge
         if edge is not None:
-            if self._origins is None:
-                edge.settled_before += len(self.chunk) - self._not_acknowledged
-            else:
+            if self._all:
                 self.settle(len(self.chunk), "acknowledged", "")
+            else:
+                edge.settled_before += len(self.chunk) - self._entered
+                if edge.store.confirms:
+                    edge.store.settled(self.chunk)
             self.hold(None, [])
 
     def give_back(self) -> bool:
@@ -127,14 +129,4 @@ class Hand(Generic[T]):
         return bool(rest)
 
 
-def _enter(edge: Edge[Any], outcome: Settlement, reason: str) -> None:
-    """Enter in the books of an edge what became of one message."""
-    if outcome == "acknowledged":
-        edge.settled_before += 1
-    elif outcome == "dead_lettered":
-        edge.dead_lettered += 1
-    else:
-        edge.drop(reason or "dropped")
-
-
-__all__ = ["Hand", "Settlement"]
+__all__ = ["Hand"]

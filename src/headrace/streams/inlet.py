@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-from .edge import READER_ENDED, Edge, Waiter
-from .hand import Settlement
+from .edge import READER_ENDED, Edge, Settlement, Waiter
 from .receive_stream import EdgeReceiveStream
 
 T = TypeVar("T")
@@ -121,12 +120,10 @@ class Inlet(Generic[T]):
         for _ in range(count):
             self._turn = (self._turn + 1) % count
             edge = lanes[self._turn]
+            if not edge.stored and edge.outlet.pending:
+                edge.outlet.flush()
             if edge.stored:
                 return edge
-            if edge.outlet.pending:
-                edge.outlet.flush()
-                if edge.incoming:
-                    return edge
         return None
 
     def put_back(self, edge: Edge[T], messages: Iterable[T]) -> None:

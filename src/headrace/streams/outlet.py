@@ -29,6 +29,7 @@ class Outlet(Generic[T]):
             that it costs the usual send nothing.
         budget: How many messages a sender may append before it looks at the clock again.
         sent: Messages accepted, each once, however many edges it took; without those pending.
+        confirms: Whether a ``send`` has to wait until an edge says that the message is safe.
         open_lanes: The edges that have not ended.
     """
 
@@ -36,6 +37,7 @@ class Outlet(Generic[T]):
         "_plain",
         "_turn",
         "budget",
+        "confirms",
         "discarded",
         "ended",
         "handles",
@@ -62,6 +64,7 @@ class Outlet(Generic[T]):
         self.sent = 0
         self.discarded = 0
         self.ended = False
+        self.confirms = False
         self._plain = False
         self._turn = 0
 
@@ -123,10 +126,12 @@ class Outlet(Generic[T]):
     def choose_path(self) -> None:
         """Find out anew whether messages may be pending; called whenever an edge, a tap or an option changes."""
         self.open_lanes = [edge for edge in self.lanes if not edge.ended]
+        self.confirms = any(edge.store.confirms for edge in self.open_lanes)
         self._plain = (
             self.options.fan_out == "broadcast"
             and bool(self.open_lanes)
             and not self.taps
+            and not self.confirms
             and not any(edge.options.copy for edge in self.open_lanes)
         )
         self.update_room()
@@ -142,16 +147,10 @@ class Outlet(Generic[T]):
         if not count:
             return
         self.sent += count
-        lanes = self.open_lanes
-        if len(lanes) == 1 and not lanes[0].incoming:
-            edge = lanes[0]
-            edge.accepted_before += count
-            self.pending, edge.incoming = edge.incoming, pending
-        else:
-            for edge in lanes:
-                edge.accepted_before += count
-                edge.incoming += pending
-            pending.clear()
+        first, *others = self.open_lanes
+        for edge in others:
+            edge.extend(pending[:])
+        self.pending = first.extend(pending)
         self.update_room()
 
     def update_room(self) -> None:
@@ -228,6 +227,12 @@ class Outlet(Generic[T]):
         self._turn += 1
         with_room = (edge for edge in turns if not edge.full)
         return next(with_room, None) or next((edge for edge in turns if edge.holds_back), turns[0])
+
+    async def confirm(self) -> None:
+        """Return when all that was accepted is safe on the edges that make a promise of it."""
+        for edge in self.open_lanes:
+            if edge.store.confirms:
+                await edge.store.confirm()
 
     def waits_on(self, full: Edge[T]) -> list[Edge[T]]:
         """Return the edges of which any one having room lets the sender of ``full`` try again."""

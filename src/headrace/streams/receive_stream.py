@@ -22,8 +22,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamSt
 from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
-from .edge import Edge, Waiter, unwinding
-from .hand import Hand, Settlement
+from .edge import Edge, Settlement, Waiter, unwinding
+from .hand import Hand
 from .message_ids import MessageIds
 from .pace import Pace
 
@@ -52,7 +52,9 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._final = False
         self.waiters: set[Waiter] = set()
         self._hand: Hand[T] = Hand()
-        self._gathered: dict[int, Sequence[tuple[Edge[T], T]]] = {}  # for batches that are not handed over yet
+        self._gathered: dict[
+            int, Sequence[tuple[Edge[T], T]]
+        ] = {}  # for batches that are not handed over yet
 
     @property
     def closed(self) -> bool:

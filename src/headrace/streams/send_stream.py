@@ -56,6 +56,8 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
     async def send(self, item: T) -> None:
         """Send a message; waits while a connected edge is full. A cancelled send has reached no edge.
 
+        Only where an edge confirms what it stores (a durable or a remote one), it may have.
+
         Raises:
             ClosedResourceError: This handle is closed.
             BrokenResourceError: Every reader has ended for good.
@@ -108,6 +110,8 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         full = outlet.offer(item)
         if full is not None:
             await self._wait_and_send(item, full, first=left > 0)
+        elif outlet.confirms:
+            await outlet.confirm()
 
     def send_nowait(self, item: T) -> None:
         """Send a message if that needs no waiting.
@@ -161,9 +165,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
                         edge.look_after_senders()
             if again is None:
                 self._turn_ends = outlet.accepted + max(turn - 1, 0) if rivals else 0
-                return
+                break
             first = again in edges
             full = again
+        if outlet.confirms:
+            await outlet.confirm()
 
     def clone(self) -> EdgeSendStream[T]:
         """Return another handle on this port; the port ends when all of them are closed."""

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._fixtures import RunSystem
     from .component_probe import Fed, Probe, feed_all, probe
+    from .edge_store_checks import EDGE_STORE_FACTS, EdgeStoreCheckError, check_edge_store
     from .live_system import LiveSystem
     from .object_stream_checks import OBJECT_STREAM_FACTS, ObjectStreamCheckError, check_object_stream
     from .system_opening import run_system
 
 _HOMES = {
+    "EDGE_STORE_FACTS": "edge_store_checks",
+    "EdgeStoreCheckError": "edge_store_checks",
+    "check_edge_store": "edge_store_checks",
     "OBJECT_STREAM_FACTS": "object_stream_checks",
     "Fed": "component_probe",
     "LiveSystem": "live_system",
@@ -29,12 +33,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "EDGE_STORE_FACTS",
     "OBJECT_STREAM_FACTS",
+    "EdgeStoreCheckError",
     "Fed",
     "LiveSystem",
     "ObjectStreamCheckError",
     "Probe",
     "RunSystem",
+    "check_edge_store",
     "check_object_stream",
     "feed_all",
     "probe",
