@@ -69,8 +69,8 @@ class ProcessWorkers(Workers):
             async with create_task_group() as group:
                 for _ in range(self._processes):
                     group.start_soon(self._start, hello, failures)
+            self._is_open = not failures
         finally:
-            self._is_open = not failures and len(self._channels) == self._processes
             if not self._is_open:
                 await self.close()
         if failures:

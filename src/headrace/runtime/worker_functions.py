@@ -152,7 +152,11 @@ def main_program() -> dict[str, str]:
 
 
 def preparation() -> dict[str, Any]:
-    """Return what makes a fresh interpreter import as this one does."""
+    """Return what makes a fresh interpreter import as this one does.
+
+    Classes of the program come back as ``__mp_main__``'s, so that name is made known, as multiprocessing does.
+    """
+    sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
     paths = [path or os.getcwd() for path in sys.path]
     return {"sys_path": paths, "sys_argv": sys.argv, **main_program()}
 
