@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,11 @@ async def test_a_worker_that_only_seems_dead_is_killed(
     assert errors[0].exit_code == -9
 
 
+def test_a_death_whose_cause_is_unknown_is_told_as_that() -> None:
+    assert worker_channel._how(None, None) == "is gone"
+    assert worker_channel._how(-99, None) == "was ended by signal 99"
+
+
 # --- what cannot travel
 
 
@@ -322,7 +327,7 @@ async def test_a_worker_that_dies_while_a_batch_is_sent_is_told(workers: Process
 
 
 async def end_of_a_batch(
-    workers: ProcessWorkers, meeting: socket.socket, end: Callable[[], Any]
+    workers: ProcessWorkers, meeting: socket.socket, end: Callable[[], Awaitable[None]]
 ) -> list[WorkerError]:
     """Return the errors of two batches under way, one at work and one waiting, when ``end`` is called."""
     errors: list[WorkerError] = []
@@ -338,17 +343,19 @@ async def end_of_a_batch(
         begun = await met(meeting)
         group.start_soon(run, 1)
         await anyio.wait_all_tasks_blocked()
-        result = end()
+        group.start_soon(end)
+        await anyio.wait_all_tasks_blocked()
         begun.close()
-        if result is not None:
-            await result
     return errors
 
 
 async def test_abandoned_workers_are_killed_and_their_batches_told(
     workers: ProcessWorkers, meeting: socket.socket
 ) -> None:
-    errors = await end_of_a_batch(workers, meeting, workers.abandon)
+    async def abandon() -> None:
+        workers.abandon()
+
+    errors = await end_of_a_batch(workers, meeting, abandon)
     assert [type(error) for error in errors] == [WorkerAbandoned] * 2
     workers.abandon()
 
