@@ -6,7 +6,13 @@
     ├── ComponentError                    one component, named
     │   ├── InvalidStateTransition        a move the state machine does not have
     │   ├── SetupFailed                   its set-up raised or overran
-    │   └── CleanupFailed                 its clean-up raised or overran
+    │   ├── CleanupFailed                 its clean-up raised or overran
+    │   └── WorkerError                   its worker: ``run_in: thread`` or ``process``
+    │       ├── WorkerStartFailed         a worker process cannot get ready
+    │       ├── WorkerDied                a worker process ended at work
+    │       ├── WorkerAbandoned           given up while it worked
+    │       ├── WorkerNotOpen             used before it was opened or after it was closed
+    │       └── WorkerCodeError           stands for an error that cannot leave the worker process
     ├── WiringError                       the graph is wrong; raised before anything runs
     │   ├── ComponentAlreadyRegistered
     │   ├── NotAComponentError
@@ -36,6 +42,7 @@
     │   ├── SerializationError            names the place in the message
     │   │   ├── CyclicMessageError
     │   │   ├── MessageTooDeepError
+    │   │   ├── NotPicklableError         cannot go to a worker process, or come back
     │   │   ├── UnregisteredTypeError
     │   │   └── InvalidMessageError       a registered type refuses its own value
     │   ├── DeserializationError          names the place in the message
@@ -117,6 +124,64 @@ class SetupFailed(ComponentError):
 
 class CleanupFailed(ComponentError):
     """Recorded when a component's clean-up raised or overran its time-out; the other clean-ups still ran."""
+
+
+class WorkerError(ComponentError):
+    """Something about the thread or the process that a component's function runs in."""
+
+
+class WorkerStartFailed(WorkerError):
+    """Raised when a worker process cannot get ready: it cannot import the function, or it ends before that.
+
+    The message holds what the process said; what is printed while it imports is on stderr.
+    """
+
+
+class WorkerDied(WorkerError):
+    """Raised for a batch whose worker process ended: killed, crashed, out of memory, or ``sys.exit``.
+
+    Nothing of the batch came back, so nothing of it is done. Close the workers and open them anew.
+
+    ``pid`` and ``exit_code`` (-9 for signal 9, None where it is unknown) are those of the process; ``index`` is
+    the place in the batch of ``message``, on which it worked, None where it had not begun with the batch.
+    ``__cause__`` is the ``SystemExit`` or ``KeyboardInterrupt`` that the function raised.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        component: str = "",
+        pid: int = 0,
+        exit_code: int | None = None,
+        index: int | None = None,
+        in_hand: object = None,
+    ) -> None:
+        super().__init__(message, component=component)
+        self.pid = pid
+        self.exit_code = exit_code
+        self.index = index
+        self.message = in_hand
+
+
+class WorkerAbandoned(WorkerError):
+    """Raised for a batch whose worker was given up by ``abandon()``; a thread may still be at it."""
+
+
+class WorkerNotOpen(WorkerError):
+    """Raised for a batch given to workers before ``open()`` or after ``close()``, or under way at ``close()``."""
+
+
+class WorkerCodeError(WorkerError):
+    """Stands for what the function raised in a worker process where that error itself cannot be pickled.
+
+    ``error_type`` is the name of its class and ``reason`` its text; its traceback is the ``__cause__``.
+    """
+
+    def __init__(self, error_type: str, reason: str) -> None:
+        super().__init__(f"{error_type}: {reason}")
+        self.error_type = error_type
+        self.reason = reason
 
 
 # --- wiring ----------------------------------------------------------------------------------
@@ -347,6 +412,10 @@ class CyclicMessageError(SerializationError):
 
 class MessageTooDeepError(SerializationError):
     """Raised for a value nested deeper than the protocol's ``max_depth``."""
+
+
+class NotPicklableError(SerializationError):
+    """A message that cannot go to a worker process, or an output that cannot come back; names what it is."""
 
 
 class UnregisteredTypeError(SerializationError):
