@@ -6,7 +6,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from . import table
 from .catalogue import RACES, row_names
@@ -63,13 +65,19 @@ def bench(options: Options, *, notice: Callable[[str], None], colours: bool = Fa
     races = [race for race in RACES if race.wanted(patterns)]
     if not races:
         raise BenchError(f"no row is named {' or '.join(patterns)}; there are {', '.join(row_names())}")
-    _tell_missing(patterns, notice)
     backends = BACKENDS if options.backend == "both" else (options.backend,)
+    _tell_missing(patterns, backends, notice)
     found = run_races(races, patterns, backends, rounds=options.rounds, quick=options.quick, notice=notice)
-    results = list(found)
+    results: list[Result] = []
     facts = environment()
+    try:
+        results.extend(found)
+    except KeyboardInterrupt:
+        notice("interrupted; what is known until now:")
+        table.show(results, facts, options.rounds, sys.stdout, colours=colours)
+        raise
     table.show(results, facts, options.rounds, sys.stdout, colours=colours)
-    _write(results, options, notice)
+    _write(results, facts, options, notice)
     return 1 if options.strict and any(result.met is False for result in results) else 0
 
 
@@ -83,19 +91,22 @@ def listed() -> list[str]:
     ]
 
 
-def _tell_missing(patterns: Sequence[str], notice: Callable[[str], None]) -> None:
+def _tell_missing(patterns: Sequence[str], backends: Sequence[str], notice: Callable[[str], None]) -> None:
     missing = {
         module
         for race in RACES
         for contender in race.contenders_of(race.wanted(patterns))
         for module in missing_modules(contender)
     }
+    if "trio" in backends and find_spec("trio") is None:
+        missing.add("trio")
     if missing:
         notice(f"not installed, left out: {', '.join(sorted(missing))}; {INSTALL}")
 
 
-def _write(results: list[Result], options: Options, notice: Callable[[str], None]) -> None:
-    facts = environment()
+def _write(
+    results: list[Result], facts: dict[str, Any], options: Options, notice: Callable[[str], None]
+) -> None:
     try:
         if options.json is not None:
             rows = [result.to_json(facts) for result in results]

@@ -28,6 +28,7 @@ _STYLE = """<style>
   .line { fill: none; stroke-width: 2; }
 </style>"""
 _WIDTH = 760
+_LONGEST = 4.0  # times its target: longer bars are cut off there
 Place = Callable[[float, float], tuple[float, float]]
 """Where a point of a chart lies in its picture."""
 
@@ -50,10 +51,10 @@ def bars(title: str, results: Sequence[Result]) -> str:
         results: Rows with a target; others are left out.
     """
     rows = [(result, share) for result in results if (share := share_of_target(result)) is not None]
-    left, right, step = 250, 140, 24
+    left, right, step = 270, 180, 24
     top, room = 58, _WIDTH - left - right
     height = top + step * len(rows) + 16
-    longest = max([math.log2(1 + share) for _, share in rows] + [math.log2(3)])
+    longest = math.log2(1 + _LONGEST)
     mark = left + room / longest
     parts = [
         _text(16, 26, title, "title"),
@@ -62,10 +63,10 @@ def bars(title: str, results: Sequence[Result]) -> str:
     ]
     for place, (result, share) in enumerate(rows):
         y = top + step * place
-        width = max(2.0, room * math.log2(1 + share) / longest)
+        width = max(2.0, room * math.log2(1 + min(share, _LONGEST)) / longest)
         kind = "met" if result.met else "missed"
         parts += [
-            _text(left - 10, y + 14, f"{result.row.name}, {result.backend}", "", "end"),
+            _text(left - 10, y + 14, _named(result), "", "end"),
             f'<rect class="{kind}" x="{left}" y="{y + 3}" width="{width:.1f}" height="15" rx="3">'
             f"<title>{escape(f'{figures.target(result)}: {figures.verdict(result)}')}</title></rect>",
             _text(left + max(width, mark - left) + 8, y + 14, _label(result), "soft"),
@@ -125,7 +126,7 @@ def nice_ceiling(value: float) -> float:
 
 def _drawn_curves(curves: Sequence[Curve], place: Place, edge: float) -> list[str]:
     parts = []
-    heights = _apart([place(*curve.points[-1])[1] for curve in curves])
+    heights = _apart([place(*curve.points[-1])[1] for curve in curves], lowest=place(1.0, 0.0)[1])
     for number, (curve, height) in enumerate(zip(curves, heights, strict=True)):
         ink = _INKS[number % len(_INKS)]
         spots = [place(x, y) for x, y in curve.points]
@@ -137,13 +138,17 @@ def _drawn_curves(curves: Sequence[Curve], place: Place, edge: float) -> list[st
     return parts
 
 
-def _apart(heights: Sequence[float], least: float = 18) -> list[float]:
-    """Return heights moved down where labels would lie upon each other."""
+def _apart(heights: Sequence[float], lowest: float, least: float = 18) -> list[float]:
+    """Return heights moved up where labels would lie upon each other or below the axis."""
     moved = dict.fromkeys(range(len(heights)), 0.0)
-    last = -math.inf
-    for place in sorted(moved, key=lambda place: heights[place]):
-        last = moved[place] = max(heights[place], last + least)
+    last = lowest + least
+    for place in sorted(moved, key=lambda place: -heights[place]):
+        last = moved[place] = min(heights[place], last - least)
     return list(moved.values())
+
+
+def _named(result: Result) -> str:
+    return result.row.name if result.backend == "-" else f"{result.row.name}, {result.backend}"
 
 
 def _label(result: Result) -> str:

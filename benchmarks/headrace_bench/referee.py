@@ -12,6 +12,8 @@ from .result import Result
 INSTALL = "pip install 'headrace[bench]'"
 """What brings the peers; from a checkout: ``pip install '.[bench]'``."""
 
+NO_TRIO = f"trio not installed: {INSTALL}"
+
 
 class Lane:
     """A contender during a race: its samples, or why it is out."""
@@ -56,15 +58,14 @@ def run_race(race: Race, rows: Sequence[Row], effort: Effort, rounds: int) -> li
         effort: How hard to measure.
         rounds: How many rounds count.
     """
+    backend = effort.backend if race.both_backends else "-"
+    if backend == "trio" and find_spec("trio") is None:
+        return [Result(race, row, backend, (), (), NO_TRIO) for row in rows]
     lanes = {contender.name: Lane(contender) for contender in race.contenders_of(rows)}
-    if effort.backend == "trio" and race.both_backends and find_spec("trio") is None:
-        for lane in lanes.values():
-            lane.reason = f"trio not installed: {INSTALL}"
     rounds = rounds if race.rounds is None else min(rounds, race.rounds)
     for number in range(-1 if race.warm_up and not effort.quick else 0, rounds):
         for lane in lanes.values():
             lane.run(effort, counts=number >= 0)
-    backend = effort.backend if race.both_backends else "-"
     return [_result(race, row, backend, lanes) for row in rows]
 
 
@@ -107,4 +108,4 @@ def run_races(
         yield from run_race(race, rows, effort, rounds)
 
 
-__all__ = ["INSTALL", "Lane", "missing_modules", "run_race", "run_races"]
+__all__ = ["INSTALL", "NO_TRIO", "Lane", "missing_modules", "run_race", "run_races"]

@@ -89,7 +89,8 @@ def test_without_trio_its_rows_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(referee, "find_spec", lambda name: None)
     race = race_of(steps("ours", [], 1), steps("theirs", [], 1))
     (result,) = run_race(race, race.rows, Effort("trio"), 1)
-    assert result.reason.startswith("ours: trio not installed: pip install 'headrace[bench]'")
+    assert result.reason == "trio not installed: pip install 'headrace[bench]'"
+    assert result.value is None
 
 
 def test_only_contenders_that_are_asked_for_run() -> None:

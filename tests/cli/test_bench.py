@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import Result
 
@@ -141,3 +142,21 @@ def test_the_benchmarks_are_shipped_with_the_package() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'packages = ["src/headrace", "benchmarks/headrace_bench"]' in text
     assert os.path.isdir(ROOT / "benchmarks" / "headrace_bench")
+
+
+def test_an_interrupted_run_shows_what_is_known_until_then(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(effort: Effort) -> float:
+        raise KeyboardInterrupt
+
+    races = tuple(
+        Race(name, "s", (Contender("ours", sample),), (row(f"toy/{name}", "ours"),), warm_up=False)
+        for name, sample in (("first", lambda effort: 1.0), ("second", interrupted))
+    )
+    monkeypatch.setattr(bench_module, "RACES", races)
+    done = invoke("bench", "--quick", "--backend", "asyncio")
+    assert isinstance(done.exception, (KeyboardInterrupt, click.Abort))
+    assert "interrupted; what is known until now:" in done.stderr
+    assert "toy/first" in done.stdout
+    assert "toy/second" not in done.stdout

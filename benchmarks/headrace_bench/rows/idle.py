@@ -32,7 +32,7 @@ def harness_memory(effort: Effort) -> float:
 
 def component_memory(effort: Effort) -> float:
     """Return the kilobytes that one more idle component with its two edges adds."""
-    few, many = effort.sized(500, 100), effort.sized(2_500, 400)
+    few, many = effort.sized(200, 20), effort.sized(1_200, 120)
     sizes = [figure_of("idle_systems", effort.backend, components) for components in (few, many)]
     return (sizes[1] - sizes[0]) / (many - few)
 
@@ -56,6 +56,7 @@ RACES = (
         (Contender(OURS, harness_memory),),
         (row("memory/harness", OURS, reach="< 20 MB", stretch="< 8 MB"),),
         warm_up=False,
+        rounds=3,
     ),
     Race(
         "memory of an idle component with 2 edges",
@@ -63,6 +64,7 @@ RACES = (
         (Contender(OURS, component_memory),),
         (row("memory/idle-component", OURS, reach="< 10 kB", stretch="< 4 kB"),),
         warm_up=False,
+        rounds=3,
     ),
 )
 
