@@ -60,10 +60,18 @@ def cells(result: Result) -> tuple[str, ...]:
         spread(result.ours),
         result.row.against,
         "" if against is None else with_unit(against, unit),
-        "" if ratio is None else shown_ratio(ratio, result.row.reach),
+        "" if ratio is None else shown_ratio(ratio, result.row.reach) + _around(result),
         target(result),
         verdict(result),
     )
+
+
+def _around(result: Result) -> str:
+    """Return the smallest and the largest ratio, where there are several."""
+    if len(result.ratios) < 2:
+        return ""
+    ends = [shown_ratio(end, result.row.reach) for end in (min(result.ratios), max(result.ratios))]
+    return f" ({ends[0]} - {ends[1]})"
 
 
 def summary(results: list[Result]) -> str:

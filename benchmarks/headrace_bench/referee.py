@@ -64,7 +64,8 @@ def run_race(race: Race, rows: Sequence[Row], effort: Effort, rounds: int) -> li
     lanes = {contender.name: Lane(contender) for contender in race.contenders_of(rows)}
     rounds = rounds if race.rounds is None else min(rounds, race.rounds)
     for number in range(-1 if race.warm_up and not effort.quick else 0, rounds):
-        for lane in lanes.values():
+        turns = list(lanes.values())
+        for lane in turns if number % 2 == 0 else reversed(turns):  # nobody is always the first
             lane.run(effort, counts=number >= 0)
     return [_result(race, row, backend, lanes) for row in rows]
 

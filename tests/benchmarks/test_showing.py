@@ -43,6 +43,7 @@ def test_a_pipe_gets_plain_lines_with_reasons_machine_and_summary(
     assert "310 /s" in text
     assert "2.00 M/s" in text
     assert "300 - 320" in text
+    assert "3.10x (3.00x - 3.20x)" in text
     assert (
         "not available: theirs: toybox not installed: pip install 'headrace[bench]' [toy/shown (trio)]"
         in text
