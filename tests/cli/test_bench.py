@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,7 +20,6 @@ from headrace_bench.race import Contender, Race, row
 
 ROOT = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., Result]
-Start = Callable[..., object]
 
 
 @pytest.fixture
@@ -63,13 +63,11 @@ def test_cheap_rows_are_measured_and_written_as_json(invoke: Invoke, tmp_path: P
     assert "wrote b.json" in done.stderr
 
 
-def test_it_runs_as_a_command_with_plain_lines_in_a_pipe(
-    start: Callable[..., object], tmp_path: Path
-) -> None:
+def test_it_runs_as_a_command_with_plain_lines_in_a_pipe(start: Callable[..., Any], tmp_path: Path) -> None:
     running = start(
         "bench", "--quick", "--rows", "send/1-hop/generators", "--backend", "trio", folder=tmp_path
     )
-    code, out, err = running.end()  # type: ignore[attr-defined]
+    code, out, err = running.end()
     assert code == 0, err
     assert out.splitlines()[1].startswith("send/1-hop/generators  trio")
     assert "\x1b" not in out
