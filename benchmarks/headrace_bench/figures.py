@@ -62,7 +62,7 @@ def cells(result: Result) -> tuple[str, ...]:
         "" if against is None else with_unit(against, unit),
         "" if ratio is None else shown_ratio(ratio, result.row.reach) + _around(result),
         target(result),
-        verdict(result),
+        verdict(result) + (", unsure" if result.unsure else ""),
     )
 
 
@@ -91,7 +91,8 @@ def summary(results: list[Result]) -> str:
         )
         if word in counts
     ]
-    return ", ".join(parts)
+    unsure = sum(result.unsure for result in judged)
+    return ", ".join([*parts, *([f"{unsure} unsure"] if unsure else [])])
 
 
 def reasons(results: list[Result]) -> dict[str, list[str]]:

@@ -65,6 +65,16 @@ class Result:
             return None
         return self.row.stretch.met(self.value, self.ratio)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether some rounds reach the target and others do not, so that another run may judge otherwise."""
+        reach = self.row.reach
+        if reach is None:
+            return False
+        if reach.of_ratio:
+            return len({reach.met(0.0, ratio) for ratio in self.ratios}) > 1
+        return len({reach.met(value, None) for value in self.ours}) > 1
+
     def to_json(self, environment: dict[str, Any]) -> dict[str, Any]:
         """Return it as plain values; ``environment`` says where it was measured."""
         return {
@@ -81,6 +91,7 @@ class Result:
             "ratio_spread": spread(self.ratios),
             "target": None if self.row.reach is None else str(self.row.reach),
             "met": self.met,
+            "unsure": self.unsure,
             "stretch": None if self.row.stretch is None else str(self.row.stretch),
             "stretch_met": self.stretch_met,
             "reason": self.reason or None,

@@ -61,7 +61,7 @@ def _show_in_colours(results: list[Result], output: TextIO) -> None:
         table.add_column(head, justify="right" if head in _TO_THE_RIGHT else "left", overflow="fold")
     for result in results:
         *cells, verdict = figures.cells(result)
-        table.add_row(*cells, Text(verdict, style=_COLOURS.get(verdict, "")))
+        table.add_row(*cells, Text(verdict, style=_COLOURS.get(figures.verdict(result), "")))
     Console(file=output).print(table)
 
 

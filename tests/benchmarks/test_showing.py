@@ -6,6 +6,7 @@ import io
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_a_verdict_says_missed_where_a_target_is_missed(result_named: Find) -> N
         ("cost/alone", "-"): "met",
     }
     assert {key: figures.verdict(result_named(*key)) for key in verdicts} == verdicts
+
+
+def test_a_verdict_on_which_the_rounds_differ_is_called_unsure(result_named: Find) -> None:
+    sure = result_named("toy/met", "asyncio")
+    of_ratio = replace(sure, ours=(150.0, 210.0, 220.0))
+    of_value = replace(result_named("cost/alone", "-"), ours=(90.0, 95.0, 105.0))
+    assert [one.unsure for one in (sure, of_ratio, of_value)] == [False, True, True]
+    assert [figures.cells(one)[-1] for one in (of_ratio, of_value)] == ["met, unsure"] * 2
+    assert figures.summary([sure, of_ratio, of_value]) == "3 of 3 targets met, 2 unsure"
+    assert not result_named("toy/shown", "asyncio").unsure
 
 
 def test_a_pipe_gets_plain_lines_with_reasons_machine_and_summary(
@@ -74,6 +85,7 @@ def test_the_json_of_a_row_has_what_is_promised(result_named: Find, facts: dict[
         "ratio_spread": [3, 3.2],
         "target": ">= 2 x",
         "met": True,
+        "unsure": False,
         "stretch": ">= 4 x",
         "stretch_met": False,
         "reason": None,
