@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS: Mapping[str, str] = {
+    "bench": "Measure how fast it is here, beside its peers.",
     "check": "Tell all mistakes of a system at once, without running it.",
     "completion": "Print a script that lets a shell complete commands.",
     "doctor": "Tell what this machine lacks, and how to mend it.",

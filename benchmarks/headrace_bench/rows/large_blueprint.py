@@ -1,29 +1,22 @@
-"""A blueprint of 300 components and 1,000 connections: how long `check` takes, and `run` until all of it runs.
+"""A blueprint of 300 components and 1,000 connections: how long ``check`` takes, and ``run`` until all of it runs.
 
-Prints ``name backend value unit requirement PASS|MISS``; a figure that misses its requirement makes the exit
-code 1. Values are medians of several processes, so that nothing is measured that an earlier run has warmed up.
+Each sample is a process of its own, so that nothing is measured that an earlier one has warmed up.
 """
 
 from __future__ import annotations
 
-import argparse
-import cProfile
-import json
-import os
-import pstats
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-BACKENDS = ("asyncio", "trio")
-LIMIT = 1.0  # seconds, of each figure
+from headrace_bench.measuring import Effort, NotAvailableError, Sample
+from headrace_bench.race import Contender, Race, row
+
 COMPONENTS = 300
 CONNECTIONS = 1_000
 PARTS = '''
@@ -66,23 +59,6 @@ class Sink(HarnessComponent):
 '''
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured value, in seconds, against its requirement; ``cpu`` is what a whole process took."""
-
-    name: str
-    backend: str
-    value: float
-    cpu: float
-    requirement: str
-    passed: bool
-
-    def __str__(self) -> str:
-        verdict = "PASS" if self.passed else "MISS"
-        value = f"{self.value:>10,.3f} s {self.requirement:>10}"
-        return f"{self.name:36}{self.backend:9}{value}  {verdict}  (cpu {self.cpu:.3f} s)"
-
-
 def blueprint(components: int, connections: int) -> str:
     """Return a blueprint of this size: sources, stages in a random graph without cycles, sinks."""
     rnd = Random(3)
@@ -116,8 +92,6 @@ def blueprint(components: int, connections: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- what is measured: each in a process of its own ------------------------------------------------------------
-
 IN_PROCESS = {
     "check": """
 import contextlib, io, sys, time
@@ -150,7 +124,17 @@ def in_process(what: str, file: Path, backend: str) -> float:
     return float(done.stdout.split()[0])
 
 
-def check_command(file: Path) -> float:
+def check_in_process(file: Path, backend: str) -> float:
+    """Return the seconds that checking takes."""
+    return in_process("check", file, backend)
+
+
+def run_in_process(file: Path, backend: str) -> float:
+    """Return the seconds from loading until all components run."""
+    return in_process("run", file, backend)
+
+
+def check_command(file: Path, _: str) -> float:
     """Return the seconds that ``headrace check`` takes, from its start to its end."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "headrace", "check", file.name]
@@ -172,83 +156,46 @@ def run_command(file: Path, backend: str) -> float:
                 process.terminate()
                 process.stderr.read()
                 return seconds
-    raise SystemExit(f"headrace run ended with {process.wait()} before all components ran")
+    raise NotAvailableError(f"headrace run ended with {process.wait()} before all components ran")
 
 
-def measure(file: Path, backends: list[str], repeat: int) -> Iterator[Figure]:
-    """Yield each figure."""
-    yield judged("check", "-", partial(in_process, "check", file, ""), repeat)
-    yield judged("check, as a command", "-", partial(check_command, file), repeat)
-    for backend in backends:
-        yield judged(
-            "load and start, to all running", backend, partial(in_process, "run", file, backend), repeat
-        )
-        yield judged(
-            "run, as a command, to all running", backend, partial(run_command, file, backend), repeat
-        )
-
-
-def judged(name: str, backend: str, sample: Callable[[], float], repeat: int) -> Figure:
-    """Return the median of some samples with its verdict."""
-    before = os.times()
-    value = statistics.median(sample() for _ in range(repeat))
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Figure(name, backend, value, cpu / repeat, f"< {LIMIT:g} s", value < LIMIT)
-
-
-def profile(file: Path) -> None:
-    """Print where loading and starting spend their time, in this process."""
-    import anyio
-
-    from headrace.edges.yaml_blueprint import load_system
-
-    os.chdir(file.parent)
-    profiler = cProfile.Profile()
-
-    async def main() -> None:
-        profiler.enable()
-        system = load_system(file.name).harness
-        async with anyio.create_task_group() as group:
-            await group.start(system.run)
-            profiler.disable()
-            await system.stop()
-
-    anyio.run(main)
-    pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
-
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=BACKENDS, action="append", help="default: both")
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="processes per figure; default: 5")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    parser.add_argument("--profile", action="store_true", help="show where the time goes instead")
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Measure, print the table, and return 1 where a figure misses."""
-    options = parse()
+@contextmanager
+def large_blueprint(effort: Effort) -> Iterator[Path]:
+    """Write the blueprint and the module of its components to a folder of their own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "large.yaml")
-        file.write_text(blueprint(COMPONENTS, CONNECTIONS), encoding="utf-8")
+        components, connections = effort.sized(COMPONENTS, 30), effort.sized(CONNECTIONS, 60)
+        file.write_text(blueprint(components, connections), encoding="utf-8")
         Path(folder, "parts.py").write_text(PARTS, encoding="utf-8")
-        if options.profile:
-            profile(file)
-            return 0
-        print(f"{COMPONENTS} components, {CONNECTIONS:,} connections")
-        figures = []
-        for figure in measure(file, options.backend or list(BACKENDS), options.repeat):
-            print(figure, flush=True)
-            figures.append(figure)
-    missed = [f"{figure.name} ({figure.backend})" for figure in figures if not figure.passed]
-    print(f"{len(figures)} figures, medians of {options.repeat}; missed: {', '.join(missed) or 'none'}")
-    if options.json:
-        Path(options.json).write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
-    return 1 if missed else 0
+        yield file
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _sample(measure: Callable[[Path, str], float]) -> Sample:
+    def sample(effort: Effort) -> float:
+        with large_blueprint(effort) as file:
+            return measure(file, effort.backend)
+
+    return sample
+
+
+def _race(name: str, title: str, measure: Callable[[Path, str], float], *, both_backends: bool) -> Race:
+    return Race(
+        title,
+        "s",
+        (Contender("headrace", _sample(measure)),),
+        (row(f"large-blueprint/{name}", "headrace", reach="< 1 s"),),
+        warm_up=False,
+        both_backends=both_backends,
+    )
+
+
+_SIZE = f"{COMPONENTS} components, {CONNECTIONS:,} connections"
+
+RACES = (
+    _race("check", f"check {_SIZE}", check_in_process, both_backends=False),
+    _race("check-command", f"`headrace check`, {_SIZE}", check_command, both_backends=False),
+    _race("run", f"load and start {_SIZE}", run_in_process, both_backends=True),
+    _race("run-command", f"`headrace run` until all run, {_SIZE}", run_command, both_backends=True),
+)
+
+__all__ = ["RACES", "blueprint", "large_blueprint"]
