@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -28,12 +28,14 @@ class Journal(MemoryStore[Any]):
         self.written: list[Any] = []
         self.safe = 0
         self.gone: list[Any] = []
+        self.on_confirm: Callable[[], None] = lambda: None
 
     def append(self, message: Any) -> None:
         super().append(message)
         self.written.append(message)
 
     async def confirm(self) -> None:
+        self.on_confirm()
         await checkpoint()
         self.safe = len(self.written)
 
@@ -154,9 +156,10 @@ async def test_a_send_that_waited_for_room_is_safe_too() -> None:
 
 async def test_a_send_cancelled_while_it_is_confirmed_may_have_arrived() -> None:
     outlet, _, edges = confirming(10)
+    store: Any = edges[0].store
     send = outlet.open()
     with CancelScope() as scope:
-        scope.cancel()
+        store.on_confirm = scope.cancel
         await send.send(1)
     assert scope.cancelled_caught
     assert edges[0].accepted == 1
