@@ -7,7 +7,6 @@ Both ports live in one event loop, so nothing here locks.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -84,7 +83,7 @@ class Edge(Generic[T]):
         self.inlet = inlet
         self.incoming: list[T] = []
         self._front: list[T] = []  # goes before ``incoming``, the oldest last, so that taking is cheap
-        self.blocked: deque[Waiter] = deque()
+        self.blocked: list[Waiter] = []  # short; an empty deque takes 760 bytes
         self.accepted_before = 0
         self.settled_before = 0
         self.dead_lettered = 0

@@ -43,12 +43,27 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         waiters: The tasks that wait for a message.
     """
 
+    __slots__ = (
+        "_all_in_hand",
+        "_chunk",
+        "_closed",
+        "_final",
+        "_inlet",
+        "_iterator",
+        "_not_acknowledged",
+        "_origins",
+        "_pace",
+        "_settled",
+        "edge",
+        "waiters",
+    )
+
     def __init__(self, inlet: Inlet[T]) -> None:
         self._inlet = inlet
         self._pace = Pace()
         self._closed = False
         self._final = False
-        self.waiters: set[Waiter] = set()
+        self.waiters: list[Waiter] = []
         self.edge: Edge[T] | None = None
         self._chunk: list[T] = []
         self._iterator: Iterator[T] = iter(self._chunk)
@@ -308,7 +323,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         while not inlet.exhausted:
             waiter = Waiter()
             inlet.add_hungry(waiter, first=beaten)
-            self.waiters.add(waiter)
+            self.waiters.append(waiter)
             try:
                 if inlet.on_idle is not None:
                     waiter.task = get_current_task().id
@@ -318,7 +333,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 self._check_open()
                 ready = self.unhanded > 0 or self._take(at_most)
             finally:
-                self.waiters.discard(waiter)
+                self.waiters.remove(waiter)
                 if not waiter.served:
                     inlet.hungry.remove(waiter)
                 elif not ready and inlet.hungry and inlet.has_stored:
