@@ -228,7 +228,7 @@ async def test_a_clone_closed_with_a_message_in_hand_stays_in_the_books_until_it
     assert edge.ledger().in_hand == 1
     assert_books_close(edge)
     edge.inlet.settle_all("acknowledged")
-    assert edge.inlet.handles == {receive}
+    assert edge.inlet.handles == [receive]
     assert_books_close(edge)
 
 

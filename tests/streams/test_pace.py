@@ -30,6 +30,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(pace_module, "perf_counter", clock)
+    monkeypatch.setattr(pace_module, "_loop", pace_module._Loop())  # of the real clock otherwise
     return clock
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,9 +67,25 @@ class ComponentStatus:
         ValueError: ``history`` is negative.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_error_count",
+        "_history",
+        "_kept",
+        "_last_error",
+        "_last_transition",
+        "_listeners",
+        "_lock",
+        "_state",
+        "component",
+    )
+
     def __init__(
         self, component: str = "", *, clock: Callable[[], float] = time.time, history: int = 100
     ) -> None:
+        if history < 0:
+            raise ValueError(f"history must be non-negative, not {history!r}")
         self.component = component
         self._clock = clock
         self._lock = threading.RLock()
@@ -78,8 +93,9 @@ class ComponentStatus:
         self._last_transition = clock()
         self._error_count = 0
         self._last_error: BaseException | None = None
-        self._history: deque[Transition] = deque(maxlen=history)
-        self._listeners: list[Listener] = []
+        self._kept = history
+        self._history: list[Transition] = []  # few, mostly: an empty deque takes 760 bytes
+        self._listeners: tuple[Listener, ...] = ()
 
     @property
     def state(self) -> ComponentState:
@@ -147,7 +163,8 @@ class ComponentStatus:
                 self._error_count += 1
                 self._last_error = error
             self._history.append(move)
-            listeners = tuple(self._listeners)
+            del self._history[: -self._kept or None]
+            listeners = self._listeners
         self._tell(listeners, move)
 
     def _tell(self, listeners: tuple[Listener, ...], move: Transition) -> None:
@@ -173,12 +190,14 @@ class ComponentStatus:
             A function that removes the listener again; calling it twice does nothing more.
         """
         with self._lock:
-            self._listeners.append(listener)
+            self._listeners = (*self._listeners, listener)
 
         def remove() -> None:
             with self._lock:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
+                others = list(self._listeners)
+                if listener in others:
+                    others.remove(listener)
+                    self._listeners = tuple(others)
 
         return remove
 

@@ -47,6 +47,18 @@ class Driven:
         abandoned: Whether it swallowed even that, and was left behind.
     """
 
+    __slots__ = (
+        "_args",
+        "_call",
+        "_cancelled",
+        "_coroutine",
+        "_outside",
+        "_swallowed",
+        "abandoned",
+        "forced",
+        "insist",
+    )
+
     def __init__(self, call: Callable[..., Any], *args: object) -> None:
         self.insist = False
         self.forced = ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import lru_cache
+from types import FunctionType
+from typing import Any, Literal
 
 import anyio
 from anyio import CancelScope, create_task_group, current_time
@@ -21,12 +23,15 @@ from .driven import Driven, leaves, without_cancellation
 from .supervisor import inside
 from .wiring import Member
 
+_How = Literal["by place", "by name", "bare"]
 HASTY_CLEANUP = 0.5
 """Seconds that clean-ups still have once the system is to stop at once."""
 
 
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
+
+    __slots__ = ("done", "driven", "member", "overrun", "scope")
 
     def __init__(self, member: Member, driven: Driven) -> None:
         self.member = member
@@ -199,17 +204,31 @@ def _insist(steps: list[_Step]) -> None:
 
 def _call_setup(component: Any, context: Context) -> Any:
     """Call ``setup`` with the context where it takes one: components of others may not."""
+    setup = component.setup
+    function = getattr(setup, "__func__", None)
+    how = _how_to_call(function) if isinstance(function, FunctionType) else _look_how_to_call(setup)
+    if how == "by place":
+        return setup(context)
+    return setup(harness_context=context) if how == "by name" else setup()
+
+
+@lru_cache(maxsize=256)  # a look takes 100 us, and the components of a system are of a few classes
+def _how_to_call(method: FunctionType) -> _How:
+    return _look_how_to_call(method, None)
+
+
+def _look_how_to_call(fn: Callable[..., Any], *own: object) -> _How:
     try:
-        signature = inspect.signature(component.setup)
+        signature = inspect.signature(fn)
     except ValueError:  # implemented in C: no signature to look at
-        return component.setup(context)
-    for args, named in (((context,), {}), ((), {"harness_context": context})):
-        with suppress(TypeError):
-            signature.bind(*args, **named)
-            break
-    else:
-        args, named = (), {}
-    return component.setup(*args, **named)
+        return "by place"
+    with suppress(TypeError):
+        signature.bind(*own, None)
+        return "by place"
+    with suppress(TypeError):
+        signature.bind(*own, harness_context=None)
+        return "by name"
+    return "bare"
 
 
 def _to_error(status: ComponentStatus, error: BaseException) -> None:

@@ -18,7 +18,7 @@ from headrace.streams.inlet import AnyInlet
 from headrace.streams.outlet import AnyOutlet
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Member:
     """A registered component with what the runtime keeps about it.
 

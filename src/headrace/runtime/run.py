@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import (
@@ -33,6 +32,7 @@ from headrace.model.scope import seen_from
 from headrace.streams.message_ids import MessageIds
 
 from .books import system_ledger
+from .context_calls import ContextCalls
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
 from .driven import leaves, root_task, without_groups_of_one
@@ -86,7 +86,8 @@ class Run:
         self._log = get_logger(system=harness.name)
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
         self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
-        self._ids = MessageIds()
+        ids = MessageIds()
+        self._new_id = lambda: ids(time.time())
         self._running: dict[str, Supervised] = {}
         self._alive = 0
         self._drain = Drain(self._running, timeouts, self._log)
@@ -345,33 +346,18 @@ class Run:
         raise_system_failed(report)
 
     def _context_of(self, member: Member) -> Context:
-        name = member.name
-
-        def spawn(fn: Callable[..., Any], *args: object, **options: Any) -> None:
-            if name not in self._running:
-                raise RuntimeError(f"{name}: spawn() works while the component runs: call it from process()")
-            self._running[name].spawn(fn, *args, **options)
-
-        async def dead_letter(
-            message: object, error: BaseException, *, attempts: int, edge: str, id: str = ""
-        ) -> None:
-            self._log.warning(
-                "message dead-lettered", component=name, edge=edge, attempts=attempts, error=str(error)
-            )
-            await self._dead_letters.put(name, message, error, attempts=attempts, edge=edge, id=id)
-
+        calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
         return Context(
-            name=name,
+            name=member.name,
             system=self._harness.name,
             config=getattr(member.component, "config", {}),
-            logger=self._log.bind(component=name),
-            random=random.Random(),
+            logger=self._log.bind(component=member.name),
             stop_event=self.stop_event,
-            resources=MappingProxyType(seen_from(name, self._resources.values)),
-            spawn=spawn,
-            report_status=lambda text: self._log.info("status", component=name, text=text),
-            dead_letter=dead_letter,
-            new_id=lambda: self._ids(time.time()),
+            resources=MappingProxyType(seen_from(member.name, self._resources.values)),
+            spawn=calls.spawn,
+            report_status=calls.report_status,
+            dead_letter=calls.dead_letter,
+            new_id=self._new_id,
         )
 
 

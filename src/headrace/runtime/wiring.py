@@ -108,7 +108,7 @@ class Wiring:
             if declared.optional and declared.attribute:
                 setattr(member.component, declared.attribute, None)
             elif port not in member.inlets:
-                member.inlets.setdefault(port, Inlet(f"{member.name}.{port}"))
+                member.inlets[port] = Inlet(f"{member.name}.{port}")
 
     def _member_named(self, name: str) -> Member:
         if name not in self.members:
@@ -145,13 +145,12 @@ class Wiring:
         source = self._resolve(sender, "output")
         target = self._resolve(receiver, "input")
         connection = Connection(source, target, options, where)
-        if connection.key in self.connections:
-            raise DuplicateConnectionError(
-                f"{connection.key} is connected twice", hint="delete one of the two"
-            )
+        key = connection.key  # one string for all tables
+        if key in self.connections:
+            raise DuplicateConnectionError(f"{key} is connected twice", hint="delete one of the two")
         self._check_types(source, target)
-        self._join(connection)
-        self.connections[connection.key] = connection
+        self._join(key, connection)
+        self.connections[key] = connection
         return connection
 
     def spread(self, output: Connectable, options: OutputOptions) -> None:
@@ -214,7 +213,9 @@ class Wiring:
         return member.outlets[port]
 
     def _inlet(self, member: Member, port: str) -> AnyInlet:
-        inlet = member.inlets.setdefault(port, Inlet(f"{member.name}.{port}"))
+        inlet = member.inlets.get(port)
+        if inlet is None:
+            inlet = member.inlets[port] = Inlet(f"{member.name}.{port}")
         if not inlet.handles:
             handle = inlet.open()
             try:
@@ -224,19 +225,19 @@ class Wiring:
                 raise
         return inlet
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, key: str, connection: Connection) -> None:
         source, target = connection.sender, connection.receiver
         outlet = self._outlet(self.members[source.component], source.port)
         inlet = self._inlet(self.members[target.component], target.port)
-        edge: AnyEdge = Edge(connection.key, connection.options, outlet, inlet)
+        edge: AnyEdge = Edge(key, connection.options, outlet, inlet)
         outlet.add(edge)
         inlet.add(edge)
-        self.edges[connection.key] = edge
+        self.edges[key] = edge
         sending = self.members[source.component].component.send_streams[source.port]
         receiving = self.members[target.component].component.receive_streams[target.port]
-        self.streams[connection.key] = (sending, receiving)
-        self.stream_manager.release(connection.key)
-        self.stream_manager.adopt(connection.key, sending, receiving, EdgeObserver(edge))
+        self.streams[key] = (sending, receiving)
+        self.stream_manager.release(key)
+        self.stream_manager.adopt(key, sending, receiving, EdgeObserver(edge))
 
     # --- resources -------------------------------------------------------------------------------
 
@@ -299,8 +300,8 @@ class Wiring:
             member.inlets.clear()
             member.outlets.clear()
             self._open_ports(member)
-        for connection in self.connections.values():
-            self._join(connection)
+        for key, connection in self.connections.items():
+            self._join(key, connection)
         for port in self._ports():
             for tap in taps.get(port.name, ()):
                 port.add_tap(tap)

@@ -7,7 +7,6 @@ Both ports live in one event loop, so nothing here locks.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -92,7 +91,7 @@ class Edge(Generic[T]):
         self.outlet = outlet
         self.inlet = inlet
         self.store: EdgeStore[T] = MemoryStore() if store is None else store
-        self.blocked: deque[Waiter] = deque()
+        self.blocked: list[Waiter] = []  # short; an empty deque takes 760 bytes
         self.accepted_before = 0
         self.settled_before = 0
         self.dead_lettered = 0

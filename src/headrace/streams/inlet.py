@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -39,8 +38,10 @@ class Inlet(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.lanes: list[Edge[T]] = []
-        self.handles: set[EdgeReceiveStream[T]] = set()
-        self.hungry: deque[Waiter] = deque()
+        self.handles: list[
+            EdgeReceiveStream[T]
+        ] = []  # lists, because they are short: sets and deques are not small
+        self.hungry: list[Waiter] = []
         self.on_idle: Callable[[], None] | None = None
         self.taps: tuple[Callable[[T], None], ...] = ()
         self.carrier: EdgeReceiveStream[T] | None = None
@@ -58,7 +59,7 @@ class Inlet(Generic[T]):
         """Return a new handle on this port."""
         self.recall()
         handle = EdgeReceiveStream(self)
-        self.handles.add(handle)
+        self.handles.append(handle)
         self.shared = self.open_handles > 1
         return handle
 
@@ -71,7 +72,8 @@ class Inlet(Generic[T]):
         """Take note of a closed handle; the last one to close ends the reading side."""
         if not handle.has_hand:
             handle.let_go()
-            self.handles.discard(handle)
+            if handle in self.handles:
+                self.handles.remove(handle)
         self.shared = self.open_handles > 1
         if not self.open_handles:
             self.end()
@@ -163,20 +165,20 @@ class Inlet(Generic[T]):
             handle.settle(outcome, reason)
             if handle.closed:
                 handle.let_go()
-        self.handles = {handle for handle in self.handles if not handle.closed}
+        self.handles = [handle for handle in self.handles if not handle.closed]
         return settled
 
     # --- waiting readers, and the end --------------------------------------------------------------------
 
     def add_hungry(self, waiter: Waiter, *, first: bool) -> None:
         """Queue up for a message: senders look for waiting readers from now on."""
-        self.hungry.appendleft(waiter) if first else self.hungry.append(waiter)
+        self.hungry.insert(0 if first else len(self.hungry), waiter)
         for edge in self.lanes:
             edge.outlet.room = 0
 
     def wake(self) -> None:
         """Serve the first waiting reader."""
-        self.hungry.popleft().serve()
+        self.hungry.pop(0).serve()
 
     def end(self) -> None:
         """Stop reading for good: handles are closed, what is buffered is dropped, and senders are told."""

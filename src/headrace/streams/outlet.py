@@ -14,6 +14,7 @@ from .edge import READER_ENDED, Edge
 from .send_stream import EdgeSendStream
 
 T = TypeVar("T")
+_BROADCAST = OutputOptions()
 
 
 class Outlet(Generic[T]):
@@ -53,10 +54,10 @@ class Outlet(Generic[T]):
 
     def __init__(self, name: str, options: OutputOptions | None = None) -> None:
         self.name = name
-        self.options = options or OutputOptions()
+        self.options = options or _BROADCAST
         self.lanes: list[Edge[T]] = []
         self.open_lanes: list[Edge[T]] = []
-        self.handles: set[EdgeSendStream[T]] = set()
+        self.handles: list[EdgeSendStream[T]] = []
         self.taps: tuple[Callable[[T], None], ...] = ()
         self.pending: list[T] = []
         self.room = 0
@@ -93,7 +94,7 @@ class Outlet(Generic[T]):
     def open(self) -> EdgeSendStream[T]:
         """Return a new handle on this port."""
         handle = EdgeSendStream(self)
-        self.handles.add(handle)
+        self.handles.append(handle)
         return handle
 
     @property
@@ -117,7 +118,8 @@ class Outlet(Generic[T]):
 
     def close_handle(self, handle: EdgeSendStream[T]) -> None:
         """Forget a handle; the last one to close ends the port."""
-        self.handles.discard(handle)
+        if handle in self.handles:
+            self.handles.remove(handle)
         if not self.open_handles:
             self.end()
 

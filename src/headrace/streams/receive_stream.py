@@ -45,16 +45,16 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         waiters: The tasks that wait for a message.
     """
 
+    __slots__ = ("_closed", "_final", "_gathered", "_hand", "_inlet", "_pace", "waiters")
+
     def __init__(self, inlet: Inlet[T]) -> None:
         self._inlet = inlet
         self._pace = Pace()
         self._closed = False
         self._final = False
-        self.waiters: set[Waiter] = set()
+        self.waiters: list[Waiter] = []
         self._hand: Hand[T] = Hand()
-        self._gathered: dict[
-            int, Sequence[tuple[Edge[T], T]]
-        ] = {}  # for batches that are not handed over yet
+        self._gathered: dict[int, Sequence[tuple[Edge[T], T]]] = {}  # for batches not handed over yet
 
     @property
     def closed(self) -> bool:
@@ -346,7 +346,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         while not inlet.exhausted:
             waiter = Waiter()
             inlet.add_hungry(waiter, first=beaten)
-            self.waiters.add(waiter)
+            self.waiters.append(waiter)
             try:
                 if inlet.on_idle is not None:
                     waiter.task = get_current_task().id
@@ -356,7 +356,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 self._check_open()
                 ready = take()
             finally:
-                self.waiters.discard(waiter)
+                self.waiters.remove(waiter)
                 if not waiter.served:
                     inlet.hungry.remove(waiter)
                 elif not ready and inlet.hungry and inlet.has_stored:

@@ -36,6 +36,8 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         waiters: The tasks that wait for room.
     """
 
+    __slots__ = ("_closed", "_final", "_open", "_outlet", "_pace", "_seen", "_turn_ends", "waiters")
+
     def __init__(self, outlet: Outlet[T]) -> None:
         self._outlet = outlet
         self._open: Any = outlet
@@ -46,7 +48,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         )
         self._closed = False
         self._final = False
-        self.waiters: set[Waiter] = set()
+        self.waiters: list[Waiter] = []
 
     @property
     def closed(self) -> bool:
@@ -147,9 +149,9 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
             edges = outlet.waits_on(full)
             waiter = Waiter()
             for edge in edges:
-                edge.blocked.appendleft(waiter) if first else edge.blocked.append(waiter)
+                edge.blocked.insert(0 if first else len(edge.blocked), waiter)
                 edge.look_after_senders()
-            self.waiters.add(waiter)
+            self.waiters.append(waiter)
             try:
                 await waiter.wait()
                 self._pace.waited()
@@ -158,7 +160,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
                 outlet.budget = max((turn if rivals else self._pace.span) - 1, 0)
                 again = outlet.offer(item)
             finally:
-                self.waiters.discard(waiter)
+                self.waiters.remove(waiter)
                 for edge in edges:
                     edge.blocked.remove(waiter)
                     if waiter.served:
