@@ -40,6 +40,14 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicasSpec:
+    """How many instances of a component there are; ``key`` names the fields by which messages are spread."""
+
+    count: int
+    key: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentSpec:
     """A component as written; what is None was not said.
 
@@ -51,6 +59,7 @@ class ComponentSpec:
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt.
         outputs: How its outputs spread their messages, by port.
+        replicas: How many instances of it there are.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -64,6 +73,7 @@ class ComponentSpec:
     on_error: OnError | None = None
     backoff: float | None = None
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
+    replicas: ReplicasSpec | None = None
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)
@@ -270,6 +280,7 @@ __all__ = [
     "Position",
     "Problem",
     "Reference",
+    "ReplicasSpec",
     "ResourceSpec",
     "Severity",
     "Sources",

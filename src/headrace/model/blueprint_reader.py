@@ -21,6 +21,7 @@ from .blueprint import (
     OutputSpec,
     Position,
     Reference,
+    ReplicasSpec,
     ResourceSpec,
     SummarySpec,
 )
@@ -32,13 +33,14 @@ from .blueprint_keys import (
     NOT_BUILT,
     OUTPUT,
     PORT,
+    REPLICAS,
     RESOURCE,
     SUMMARY,
     TableKeys,
 )
 from .blueprint_tests import read_tests
 from .blueprint_tree import Listing, Node, Scalar, Table, plain
-from .blueprint_values import Check, describe, holds_secret
+from .blueprint_values import Check, describe, holds_secret, whole_number
 from .endpoint import did_you_mean, parse_endpoint
 
 _CHAIN_HINT = "write 'sender -> receiver', each 'component' or 'component.port'"
@@ -190,11 +192,13 @@ class _Reader:
         found = self.table(node, COMPONENT)
         simple = self.checked(found, COMPONENT.checks)
         outputs = self._outputs(found.get("outputs"))
+        replicas = self._replicas(found.get("replicas"))
         return ComponentSpec(
             name=key.text,
             type=simple.pop("type", None) or "",
             config=self._config(found.get("config")),
             outputs=outputs,
+            replicas=replicas,
             position=position,
             places=dict(_places_of(node, found)),
             broken=node.flawed or self.complaints.count > before,
@@ -270,6 +274,17 @@ class _Reader:
             message = f"'fan_out: {output.fan_out}' takes no key"
             self.complaints.error(key.position, "E104", message, "write 'fan_out: by_key'")
         return output
+
+    def _replicas(self, node: Node | None) -> ReplicasSpec | None:
+        """Read a number of replicas, or a table with that number and the key they are chosen by."""
+        if node is None:
+            return None
+        if isinstance(node, Table):
+            found = self.options(node, REPLICAS)
+        else:
+            found = self.checked({"replicas": node}, {"replicas": whole_number})
+        count = found.get("count", found.get("replicas"))
+        return None if count is None else ReplicasSpec(count, found.get("key") or ())
 
     # --- connections -----------------------------------------------------------------------------------
 
