@@ -566,3 +566,75 @@ def test_what_is_written_is_read_as_the_same(replicas: int | Replicas, tmp_path:
 def test_a_key_without_a_name_cannot_be_written() -> None:
     with pytest.raises(NotSerializableSystemError, match=r"component 'work'.*field_key\('NAME'\)"):
         workshop(picky, Replicas(2, lambda reading: reading["n"])).to_yaml()
+
+
+# --- one input after the other ---------------------------------------------------------------------------
+
+
+class Pair(HarnessComponent):
+    """Keeps what comes to each of its inputs."""
+
+    left: In[Any]
+    right: In[Any]
+
+    async def process(self) -> None:
+        self.got: dict[str, list[Any]] = {"left": [], "right": []}
+        async with anyio.create_task_group() as group:
+            for side in self.got:
+                group.start_soon(self._take, side)
+
+    async def _take(self, side: str) -> None:
+        async for message in self.receive_streams[side]:
+            self.got[side].append(message)
+
+
+def pairs(*, early: bool = True) -> System:
+    """Return a system whose replicas share the messages of one input, and all get those of the other."""
+    system = System("pairs")
+    system.add("one", readings)
+    system.add("two", readings)
+    pair = system.add("pair", Pair, replicas=3)
+    if early:
+        system.spread(pair.right, "broadcast")
+    system.connect("one", pair.left)
+    system.connect("two", pair.right)
+    if not early:
+        system.spread("pair.right", "broadcast")
+    return system
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before it is connected", "after that"])
+async def test_an_input_can_go_to_all_replicas(early: bool) -> None:
+    system = pairs(early=early)
+    for _ in range(2):
+        report = await system.run()
+        halves = [system.components[f"pair[{n}]"].got for n in range(3)]
+        assert sorted(r["n"] for half in halves for r in half["left"]) == list(range(COUNT))
+        assert all([r["n"] for r in half["right"]] == list(range(COUNT)) for half in halves)
+        assert report.ledger.closes
+    assert "two -[broadcast]-> pair.right x3" in draw_text(picture_of(system))
+
+
+def test_how_an_input_is_spread_is_written_and_read(tmp_path: Path) -> None:
+    system = pairs()
+    system.spread("pair.left", "by_key", key=field_key("sensor"))
+    text = system.to_yaml()
+    assert yaml.safe_load(text)["components"]["pair"] == {
+        "type": "tests.runtime.test_replicas:Pair",
+        "replicas": 3,
+        "inputs": {"right": {"fan_out": "broadcast"}, "left": {"fan_out": "by_key", "key": "sensor"}},
+    }
+    file = tmp_path / "pairs.yaml"
+    file.write_text(text)
+    assert load_system(file, allow=["tests"]).harness.to_yaml() == text
+
+
+def test_an_input_without_replicas_is_not_spread(tmp_path: Path) -> None:
+    system = workshop(Work, 1)
+    with pytest.raises(WiringError, match=r"'sink.in' is an input of one component") as wrong:
+        system.spread("sink.in", "broadcast")
+    assert "replicas=N" in wrong.value.hint
+    blueprint = BLUEPRINT.replace("replicas: REPLICAS", "inputs: {in: {fan_out: balance}}")
+    with pytest.raises(BlueprintError) as told:
+        load_system(write(tmp_path, "", blueprint), allow=["tests"])
+    assert [problem.position.line for problem in told.value.problems] == [4]

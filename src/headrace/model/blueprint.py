@@ -32,7 +32,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How an output spreads its messages; ``key`` names the fields for ``by_key``."""
+    """How an output, or an input of replicas, spreads its messages; ``key`` names the fields for ``by_key``."""
 
     fan_out: FanOut = "broadcast"
     key: tuple[str | int, ...] = ()
@@ -60,6 +60,7 @@ class ComponentSpec:
         backoff: Seconds before the second attempt.
         outputs: How its outputs spread their messages, by port.
         replicas: How many instances of it there are.
+        inputs: How the messages for its inputs spread over the replicas, by port.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -74,6 +75,7 @@ class ComponentSpec:
     backoff: float | None = None
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     replicas: ReplicasSpec | None = None
+    inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)

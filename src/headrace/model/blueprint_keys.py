@@ -79,10 +79,10 @@ DEFAULTS = TableKeys(
 COMPONENT = TableKeys(
     "a component",
     {"type": text, **MESSAGE_POLICY},
-    tables=("config", "outputs", "replicas"),
+    tables=("config", "outputs", "replicas", "inputs"),
     required=("type",),
     not_built=frozenset({"restart", "concurrency", "run_in", "placement", "durable"}),
-    order=("type", "config", "outputs", "replicas", *MESSAGE_POLICY),
+    order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
 RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))

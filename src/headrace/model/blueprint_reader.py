@@ -191,7 +191,8 @@ class _Reader:
             return ComponentSpec(key.text, position=position, broken=True)
         found = self.table(node, COMPONENT)
         simple = self.checked(found, COMPONENT.checks)
-        outputs = self._outputs(found.get("outputs"))
+        outputs = self._outputs(found.get("outputs"), "outputs")
+        inputs = self._outputs(found.get("inputs"), "inputs")
         replicas = self._replicas(found.get("replicas"))
         return ComponentSpec(
             name=key.text,
@@ -199,6 +200,7 @@ class _Reader:
             config=self._config(found.get("config")),
             outputs=outputs,
             replicas=replicas,
+            inputs=inputs,
             position=position,
             places=dict(_places_of(node, found)),
             broken=node.flawed or self.complaints.count > before,
@@ -257,8 +259,8 @@ class _Reader:
             return {}
         return {name: plain(value) for name, (_, value) in node.entries.items()}
 
-    def _outputs(self, node: Node | None) -> dict[str, OutputSpec]:
-        if node is None or not self._is_table(node, "outputs", "write 'PORT: {fan_out: ...}' in it"):
+    def _outputs(self, node: Node | None, what: str) -> dict[str, OutputSpec]:
+        if node is None or not self._is_table(node, what, "write 'PORT: {fan_out: ...}' in it"):
             return {}
         return {name: self._output(key, value) for name, (key, value) in node.entries.items()}
 
@@ -364,7 +366,7 @@ def _places_of(node: Table, found: Mapping[str, Node]) -> Iterator[tuple[str, Po
     """Yield where the keys of a component or a resource stand, and its settings; of its type, the value."""
     for name, (key, value) in node.entries.items():
         yield name, value.position if name == "type" else key.position
-    for name in ("config", "outputs"):
+    for name in ("config", "outputs", "inputs"):
         if name in found:
             yield from _places(found[name], name)
 

@@ -279,6 +279,7 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "type": _type_name(known),
         "config": {"$ref": "#/$defs/config"},
         "outputs": _by_name("output"),
+        "inputs": _by_name("output"),
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
         **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
     }

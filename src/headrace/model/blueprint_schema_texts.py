@@ -43,6 +43,7 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "outputs": "How its outputs spread their messages, by port.",
         "replicas": "How many instances of it share the work, each with its own state; or a table with `count` and "
         "`key`.",
+        "inputs": "How the messages for its inputs spread over its replicas, by port.",
         **_POLICY,
     },
     "a resource": {

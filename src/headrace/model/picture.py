@@ -29,9 +29,14 @@ class ComponentPicture:
     replicas: int = 1
 
     @property
+    def times(self) -> str:
+        """How many there are of it, as it is written behind its name; nothing where it is one."""
+        return "" if self.replicas == 1 else f" x{self.replicas}"
+
+    @property
     def title(self) -> str:
-        """What stands in its box: its name, and how many there are of it."""
-        return visible(self.name) if self.replicas == 1 else f"{visible(self.name)} x{self.replicas}"
+        """What stands in its box."""
+        return f"{visible(self.name)}{self.times}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from headrace.model.blueprint import (
     ComponentSpec,
     ConnectionSpec,
     Defaults,
+    OutputSpec,
     Position,
     Reference,
     ResourceSpec,
@@ -352,9 +353,13 @@ class Part:
         return name not in self.names
 
     def _spread(self, spec: ComponentSpec) -> None:
-        for port, output in spec.outputs.items():
+        ports: list[tuple[str, OutputSpec, Direction]] = [
+            *((port, said, "output") for port, said in spec.outputs.items()),
+            *((port, said, "input") for port, said in spec.inputs.items()),
+        ]
+        for port, output, direction in ports:
             with self.site.telling(output.position):
-                resolved = self.resolve(Reference(f"{spec.name}.{port}"), "output")
+                resolved = self.resolve(Reference(f"{spec.name}.{port}"), direction)
                 key = field_key(*output.key) if output.key else None
                 if resolved is not None:
                     self.site.harness.spread(resolved, output.fan_out, key=key)

@@ -90,10 +90,8 @@ def edges_of_target(edges: list[AnyEdge], message: Any) -> list[AnyEdge]:
     edge = next((edge for edge in edges if not edge.ended), None)
     if edge is None:
         return []
-    for target in edge.outlet.targets:
-        if isinstance(target, Group) and edge in target.targets:
-            return target.choose(message)
-    return [edge]
+    group = edge.outlet.group_of(edge)
+    return [edge] if group is None else group.choose(message)
 
 
 def names_of_replicas(sets: Mapping[str, ReplicaSet]) -> dict[str, tuple[str, ...]]:

@@ -308,16 +308,19 @@ class SystemBuilder:
             size = self.buffer_size if buffer_size is None else buffer_size
             return self.wiring.connect(from_output, to_input, EdgeOptions(size, when_full, copy), where)
 
-    def spread(self, output: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
-        """Say how an output with several edges spreads its messages.
+    def spread(self, port: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
+        """Say how an output with several edges spreads its messages, or an input of replicas over these.
 
         Args:
-            output: The output.
+            port: The output, or the input of a component with replicas.
             fan_out: ``broadcast`` (each message to all), ``balance`` (to one with room) or ``by_key``.
             key: For ``by_key``: a function of the message; equal keys go to the same edge.
+
+        Raises:
+            WiringError: There is no such port, or it is an input without replicas.
         """
-        with self._changing("change an output"):
-            self.wiring.spread(output, OutputOptions(fan_out, key))
+        with self._changing("spread messages"):
+            self.wiring.spread(port, OutputOptions(fan_out, key))
 
     def summarize(
         self,

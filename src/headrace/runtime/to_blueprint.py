@@ -170,7 +170,7 @@ class _Writing:
     def _output(self, endpoint: Endpoint, options: OutputOptions, where: tuple[str, int]) -> dict[str, Any]:
         if options.key is None:
             return {"fan_out": options.fan_out}
-        key = self._key(f"output '{endpoint}'", options.key, where)
+        key = self._key(f"port '{endpoint}'", options.key, where)
         return {"fan_out": options.fan_out, **key} if key else {}
 
     def _replicas(self, what: str, name: str, where: tuple[str, int]) -> dict[str, Any]:
@@ -178,9 +178,12 @@ class _Writing:
         if replicas is None:
             return {}
         count, key = replicas.options.count, replicas.options.key
-        if key is None:
-            return {"replicas": count}
-        return {"replicas": {"count": count, **self._key(what, key, where)}}
+        inputs = {
+            port: self._output(Endpoint(name, port), options, where)
+            for port, options in replicas.inputs.items()
+        }
+        said = count if key is None else {"count": count, **self._key(what, key, where)}
+        return {"replicas": said, **({"inputs": inputs} if inputs else {})}
 
     def _key(self, what: str, key: KeyFn, where: tuple[str, int]) -> dict[str, Any]:
         names = key.names if isinstance(key, FieldKey) else ()

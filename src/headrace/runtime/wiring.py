@@ -161,11 +161,27 @@ class Wiring(Roster):
         return self._split.get(edge) or self.connections[edge]
 
     def spread(self, output: Connectable, options: OutputOptions) -> None:
-        """Say how an output with several edges spreads its messages; of replicas, the output of each."""
-        endpoint = self._resolve_whole(output, "output")
+        """Say how an output spreads its messages over its edges, or an input over the replicas that have it."""
+        try:
+            endpoint = self._resolve_whole(output, "output")
+        except WiringError:
+            self._spread_input(self._resolve_whole(output, "input"), options)
+            return
         self.outputs[endpoint] = options
         for member in self.members_of(endpoint.component):
             self._outlet(member, endpoint.port).spread(options)
+
+    def _spread_input(self, endpoint: Endpoint, options: OutputOptions) -> None:
+        replicas = self.replicas.get(endpoint.component)
+        if replicas is None:
+            raise WiringError(
+                f"'{endpoint}' is an input of one component: there is nothing to spread messages over",
+                hint="add it with replicas=N, or name an output",
+            )
+        replicas.inputs[endpoint.port] = options
+        inlet = replicas.members[0].inlets.get(endpoint.port)
+        for edge in () if inlet is None else inlet.lanes:
+            edge.outlet.spread_group(edge, options)
 
     def outlets(self, output: Connectable) -> list[AnyOutlet]:
         """Return an output port, of replicas the port of each."""

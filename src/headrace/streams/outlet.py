@@ -83,6 +83,18 @@ class Outlet(Spread[T]):
         self.options = options
         self.choose_path()
 
+    def group_of(self, edge: Edge[T]) -> Group[T] | None:
+        """Return the group that an edge is one of; None where it is a target of its own."""
+        return next((one for one in self.targets if isinstance(one, Group) and edge in one.targets), None)
+
+    def spread_group(self, edge: Edge[T], options: OutputOptions) -> None:
+        """Change how messages spread over the group that an edge is one of."""
+        group = self.group_of(edge)
+        if group is not None:
+            self.flush()
+            group.options = options
+            self.choose_path()
+
     def add_tap(self, tap: Callable[[T], None]) -> None:
         """Call ``tap`` with each message that ``send`` accepts, from now on; it must be quick and not raise."""
         self.taps = (*self.taps, tap)
