@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.model.blueprint import field_key
     from headrace.model.component_status import ComponentState, ComponentStatus
     from headrace.model.message import Envelope, Meta, Rejected
+    from headrace.model.options import Replicas
     from headrace.model.report import DeadLetter, ShutdownReport
     from headrace.runtime.dead_letters import DeadLetters
     from headrace.runtime.health import SystemHealth
@@ -52,6 +53,7 @@ _HOMES = {
     "Meta": "model.message",
     "Out": "authoring.ports",
     "Rejected": "model.message",
+    "Replicas": "model.options",
     "Resource": "authoring.resource",
     "ShutdownReport": "model.report",
     "SinkHandle": "authoring.handles",
@@ -90,6 +92,7 @@ __all__ = [
     "Meta",
     "Out",
     "Rejected",
+    "Replicas",
     "Resource",
     "ShutdownReport",
     "SinkHandle",

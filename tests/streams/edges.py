@@ -11,12 +11,15 @@ from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
+from headrace.streams.spread import Group
 
 
-def link(outlet: AnyOutlet, inlet: AnyInlet, options: EdgeOptions | None = None) -> AnyEdge:
-    """Join two ports with an edge."""
+def link(
+    outlet: AnyOutlet, inlet: AnyInlet, options: EdgeOptions | None = None, group: Group[Any] | None = None
+) -> AnyEdge:
+    """Join two ports with an edge; one of a group where one is given."""
     edge: AnyEdge = Edge(f"{outlet.name} -> {inlet.name}", options or EdgeOptions(), outlet, inlet)
-    outlet.add(edge)
+    outlet.add(edge, group)
     inlet.add(edge)
     return edge
 
@@ -39,6 +42,23 @@ def fan_out(
     inlets: list[AnyInlet] = [Inlet(f"b{number}.in") for number in range(len(capacities))]
     edges = [link(outlet, i, EdgeOptions(c, **edge)) for i, c in zip(inlets, capacities, strict=True)]
     return outlet.open(), [inlet.open() for inlet in inlets], edges
+
+
+def grouped(
+    groups: list[OutputOptions | None],
+    options: OutputOptions | None = None,
+    *,
+    width: int = 2,
+    capacity: int = 100,
+) -> tuple[EdgeSendStream[Any], list[list[EdgeReceiveStream[Any]]], list[list[AnyEdge]]]:
+    """Return a sending handle, and for each target its receiving handles and edges; None makes no group."""
+    outlet: AnyOutlet = Outlet("a.out", options)
+    lanes: list[list[AnyEdge]] = []
+    for number, how in enumerate(groups):
+        group: Group[Any] | None = None if how is None else Group(how)
+        inlets: list[AnyInlet] = [Inlet(f"b{number}[{n}].in") for n in range(1 if how is None else width)]
+        lanes.append([link(outlet, inlet, EdgeOptions(capacity), group) for inlet in inlets])
+    return outlet.open(), [[edge.inlet.open() for edge in edges] for edges in lanes], lanes
 
 
 def fan_in(

@@ -1,7 +1,8 @@
 """Random programs over random graphs, and what must be true after every step of every one of them.
 
 Sends, receives, cancellations, clones, closes (deliberate and while an exception unwinds), settlements and
-ended ports, over broadcast, balance and keys, every policy and capacities from 1 to 16.
+ended ports, over broadcast, balance and keys, single edges and groups of them, every policy and capacities from
+1 to 16.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from hypothesis import strategies as st
 from tests.streams.edges import assert_books_close, link
 
 from headrace.model.options import EdgeOptions, OutputOptions, WhenFull
-from headrace.streams.edge import AnyEdge
+from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
+from headrace.streams.spread import Group
 
 BACKENDS: list[Any] = [
     pytest.param(("asyncio", {}), id="asyncio"),
@@ -62,14 +64,17 @@ class Machine:
     """A graph, the tasks that work on it, and what is known about every message."""
 
     def __init__(self, graph: Any, group: TaskGroup) -> None:
-        outputs, inputs, lanes = graph
-        self.outlets: list[AnyOutlet] = [
-            Outlet(f"a{n}.out", OutputOptions(mode, (lambda item: item.task) if mode == "by_key" else None))
-            for n, mode in enumerate(outputs)
-        ]
+        outputs, inputs, lanes, groups = graph
+        self.outlets: list[AnyOutlet] = [Outlet(f"a{n}.out", spread(mode)) for n, mode in enumerate(outputs)]
+        self.groups: dict[tuple[int, int], Group[Any]] = {}
         self.inlets: list[AnyInlet] = [Inlet(f"b{n}.in") for n in range(inputs)]
         self.edges: list[AnyEdge] = [
-            link(self.outlets[o % len(outputs)], self.inlets[i % inputs], EdgeOptions(size, policy, copy))
+            link(
+                self.outlets[o],
+                self.inlets[i],
+                EdgeOptions(size, policy, copy),
+                self._group(o, *groups[i]) if i in groups else None,
+            )
             for (o, i), (size, policy, copy) in lanes.items()
             if o < len(outputs) and i < inputs
         ]
@@ -84,6 +89,10 @@ class Machine:
         self.once: set[tuple[AnyEdge, Item]] = set()
         self.batching: set[AnyInlet] = set()  # what is gathered may be overtaken by what others receive
         self.received = 0
+
+    def _group(self, output: int, group: int, mode: Any) -> Group[Any]:
+        """Return the group that an output has for some inputs; the first of these says how it spreads."""
+        return self.groups.setdefault((output, group), Group(spread(mode)))
 
     # --- what a program can do ---------------------------------------------------------------------
 
@@ -271,12 +280,20 @@ class Machine:
                 assert item in self.completed, "a send that did not return has reached an edge"
         for outlet in self.outlets:
             own = [edge for edge in self.edges if edge.outlet is outlet]
+            for target in outlet.targets:
+                if outlet.options.fan_out == "broadcast" and not target.ended:
+                    self._check_target(target, self.sent[outlet])
             for edge in own:
-                if outlet.options.fan_out == "broadcast" and not edge.ended:
-                    assert edge.accepted == self.sent[outlet]
                 assert edge.accepted <= self.sent[outlet]
             if own and not all(edge.ended for edge in own):
                 assert outlet.accepted == self.sent[outlet]
+
+    def _check_target(self, target: AnyEdge | Group[Any], sent: int) -> None:
+        """Each message went to a target: to its edge, to one of its edges, or to all that have not ended."""
+        if isinstance(target, Group) and target.options.fan_out == "broadcast":
+            assert all(edge.accepted == sent for edge in target.edges())
+        else:
+            assert target.accepted == sent
 
     def check_at_rest(self) -> None:
         """Nobody waits who need not, and everybody who waits is alive."""
@@ -295,13 +312,8 @@ class Machine:
     def _check_must_wait_to_send(self, job: Job) -> None:
         assert job.pending is not None
         outlet = job.handle._outlet
-        alive = [edge for edge in outlet.lanes if not edge.ended]
-        assert alive, "a sender waits for readers that have all ended"
-        if outlet.options.fan_out == "balance":
-            assert all(edge.full for edge in alive)
-            assert any(edge.holds_back for edge in alive)
-        else:
-            assert any(edge.holds_back for edge in alive), "a sender sleeps beside room"
+        assert outlet.edges(), "a sender waits for readers that have all ended"
+        assert must_wait(outlet, job.pending), "a sender sleeps beside room"
 
     async def finish(self) -> None:
         """End everything and count: each accepted message became exactly one thing."""
@@ -330,6 +342,31 @@ class Machine:
             assert not handle.waiters
 
 
+def spread(mode: Any) -> OutputOptions:
+    return OutputOptions(mode, (lambda item: item.task) if mode == "by_key" else None)
+
+
+def must_wait(target: AnyEdge | Group[Any] | AnyOutlet, item: Item) -> bool:
+    """Return whether a message has to wait for room on a target; said once more, from what is promised."""
+    if isinstance(target, Edge):
+        return target.holds_back
+    alive = [one for one in target.targets if not one.ended]
+    if target.options.fan_out == "broadcast":
+        return any(must_wait(one, item) for one in alive)
+    if target.options.fan_out == "by_key":
+        return any(must_wait(one, item) for one in alive)  # of some key: the machine does not know the digest
+    return not any(has_room(one, item) for one in alive) and any(must_wait(one, item) for one in alive)
+
+
+def has_room(target: AnyEdge | Group[Any], item: Item) -> bool:
+    """Return whether a message surely needs neither to wait nor to be dropped at a target."""
+    if isinstance(target, Edge):
+        return not target.full
+    alive = [one for one in target.targets if not one.ended]
+    some = any if target.options.fan_out == "balance" else all
+    return some(has_room(one, item) for one in alive)
+
+
 async def run_program(graph: Any, program: list[tuple[str, int, int]]) -> None:
     async with anyio.create_task_group() as group:
         machine = Machine(graph, group)
@@ -343,12 +380,11 @@ lane_options = st.tuples(
     st.sampled_from(["block"] * 3 + list(get_args(WhenFull))),
     st.booleans() | st.just(False),
 )
-lanes = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 2)), lane_options, min_size=1, max_size=6)
-graphs = st.tuples(
-    st.lists(st.sampled_from(["broadcast", "broadcast", "balance", "by_key"]), min_size=1, max_size=2),
-    st.integers(1, 3),
-    lanes,
-)
+lanes = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 4)), lane_options, min_size=1, max_size=8)
+modes = st.sampled_from(["broadcast", "broadcast", "balance", "by_key"])
+inner_modes = st.sampled_from(["balance", "balance", "by_key", "by_key", "broadcast"])
+groups = st.dictionaries(st.integers(0, 4), st.tuples(st.integers(0, 1), inner_modes), max_size=5)
+graphs = st.tuples(st.lists(modes, min_size=1, max_size=2), st.integers(1, 5), lanes, groups | st.just({}))
 common = ["send", "send", "receive", "receive", "send_nowait", "receive_nowait", "cancel", "turn", "rest"]
 common += ["send_some", "iterate", "receive_many", "batch"]
 rare = [

@@ -369,7 +369,7 @@ async def test_keys_that_are_equal_count_as_one(one: object, other: object) -> N
 
 def test_the_branch_of_a_text_key_is_the_same_in_every_process() -> None:
     code = (
-        "from headrace.streams.outlet import _digest\n"
+        "from headrace.streams.spread import _digest\n"
         "print([_digest(k) for k in ('a', b'a', ('a', 1, b'c'), 'd\\udc80', -7)])"
     )
     runs = {

@@ -101,7 +101,7 @@ class Context(Mapping[str, Any]):
         return cls(**{**known, "name": name, "config": config})
 
     def __post_init__(self) -> None:
-        if self.random is None:
+        if getattr(self, "random", None) is None:
             object.__delattr__(self, "random")
 
     def __getattr__(self, name: str) -> Any:  # called for what has no value

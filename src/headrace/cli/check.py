@@ -55,7 +55,7 @@ def _tell(target: str, loaded: Loaded | None, problems: tuple[Problem, ...], *, 
         emit(count_of(problems))
         return
     wiring = loaded.harness.wiring
-    facts = [plural(len(wiring.members), "component"), plural(len(wiring.connections), "connection")]
+    facts = [plural(len(wiring.registered), "component"), plural(len(wiring.connections), "connection")]
     if problems:
         facts.append(count_of(problems))
     emit(f"{target}: ok, {', '.join(facts)}")
@@ -71,7 +71,7 @@ def _as_json(target: str, loaded: Loaded | None, problems: tuple[Problem, ...]) 
             "ok": wiring is not None,
             "errors": sum(1 for problem in problems if problem.severity == "error"),
             "warnings": sum(1 for problem in problems if problem.severity == "warning"),
-            "components": None if wiring is None else len(wiring.members),
+            "components": None if wiring is None else len(wiring.registered),
             "connections": None if wiring is None else len(wiring.connections),
             "problems": [as_json(problem) for problem in problems],
         },

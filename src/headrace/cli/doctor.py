@@ -77,7 +77,7 @@ def _of_target(target: str, files: list[str], allow: tuple[str, ...]) -> Finding
         return Finding(target, "fail", count_of(error.problems), check)
     if loaded.warnings:
         return Finding(target, "warn", f"loads, {count_of(loaded.warnings)}", check)
-    return Finding(target, "ok", f"loads, {plural(len(loaded.harness.wiring.members), 'component')}")
+    return Finding(target, "ok", f"loads, {plural(len(loaded.harness.wiring.registered), 'component')}")
 
 
 def _tell(findings: list[Finding], failed: int, warned: int) -> None:

@@ -14,10 +14,11 @@ _SHAPES = {"source": ("([", "])"), "sink": ("[/", "/]"), "": ("[", "]")}
 def draw_mermaid(picture: Picture) -> str:
     """Return the system as a Mermaid flowchart; sources are rounded, sinks slanted."""
     ids = _ids(picture)
+    titles = {one.name: one.title for one in picture.components}
     lines = ["flowchart LR"]
     for name, key in ids.items():
         begin, end = _SHAPES[_role(picture, name)]
-        lines.append(f'  {key}{begin}"{_for_mermaid(name)}"{end}')
+        lines.append(f'  {key}{begin}"{_for_mermaid(titles[name])}"{end}')
     for link in picture.links:
         label = f'|"{_for_mermaid(link.label)}"|' if link.label else ""
         lines.append(f"  {ids[link.sender]} -->{label} {ids[link.receiver]}")
@@ -27,6 +28,7 @@ def draw_mermaid(picture: Picture) -> str:
 def draw_dot(picture: Picture) -> str:
     """Return the system as a digraph for Graphviz."""
     ids = _ids(picture)
+    titles = {one.name: one.title for one in picture.components}
     lines = [
         "digraph system {",
         f"  label={_for_dot(picture.system)};",
@@ -36,7 +38,7 @@ def draw_dot(picture: Picture) -> str:
         '  edge [fontname="sans-serif", fontsize=10];',
     ]
     for name, key in ids.items():
-        lines.append(f"  {key} [label={_for_dot(name)}];")
+        lines.append(f"  {key} [label={_for_dot(titles[name])}];")
     for link in picture.links:
         label = f" [label={_for_dot(link.label)}]" if link.label else ""
         lines.append(f"  {ids[link.sender]} -> {ids[link.receiver]}{label};")
@@ -71,9 +73,14 @@ def _component(one: ComponentPicture) -> dict[str, Any]:
     return {
         "name": one.name,
         "type": one.type,
-        "inputs": [_port(port) for port in one.inputs],
+        "replicas": one.replicas,
+        "inputs": [_input(port, one.replicas) for port in one.inputs],
         "outputs": [{**_port(port), "fan_out": port.fan_out} for port in one.outputs],
     }
+
+
+def _input(port: PortPicture, replicas: int) -> dict[str, Any]:
+    return _port(port) if replicas == 1 else {**_port(port), "fan_out": port.fan_out}
 
 
 def _port(port: PortPicture) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def draw_text(picture: Picture, *, plain: bool = False) -> str:
 class _Tree:
     def __init__(self, picture: Picture, strokes: _Strokes) -> None:
         self.strokes = strokes
+        self.counts = {one.name: one.times for one in picture.components}
         self.roots = [*picture.topology.sources, *picture.topology.names]
         self.onward: dict[str, list[LinkPicture]] = {name: [] for name in picture.topology.names}
         for link in picture.links:
@@ -107,7 +108,7 @@ class _Tree:
         port = "" if link is None else _port(link.input, "in")
         again = self._is_drawn(name)
         self.has_marks = self.has_marks or again
-        return f"{visible(name)}{port}{' ^' if again else ''}"
+        return f"{visible(name)}{port}{self.counts[name]}{' ^' if again else ''}"
 
 
 def _leading(link: LinkPicture) -> str:

@@ -163,14 +163,14 @@ class Progress:
         if not edges:
             return []
         key, edge = max(edges.items(), key=lambda item: item[1].buffered / item[1].capacity)
-        receiver = self._harness.wiring.connections[key].receiver
+        receiver = self._harness.wiring.connection_of(key).receiver
         return [f"{receiver} {edge.buffered:,}/{edge.capacity:,}"] if edge.buffered else []
 
     def draining(self) -> str:
         """Return ``draining... parse 31 left (8 s)``: who has how much to do, and how long it has for that."""
         left: dict[str, int] = {}
         for key, edge in self._harness.statistics().edges.items():
-            name = self._harness.wiring.connections[key].receiver.component
+            name = self._harness.wiring.connection_of(key).receiver.component
             left[name] = left.get(name, 0) + edge.ledger.remaining
         most = sorted(((number, name) for name, number in left.items() if number), reverse=True)[:3]
         what = "".join(f" {name} {number:,} left," for number, name in most).rstrip(",")

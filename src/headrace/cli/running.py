@@ -149,7 +149,9 @@ class _Session:
         if not (self.options.shows_progress and self.is_plain):
             return
         wiring = self.harness.wiring
-        size = f"{plural(len(wiring.members), 'component')}, {plural(len(wiring.connections), 'connection')}"
+        size = (
+            f"{plural(len(wiring.registered), 'component')}, {plural(len(wiring.connections), 'connection')}"
+        )
         self.screen.notice([f"running {self.harness.name}: {size}, {self.options.backend}"])
 
     # --- an orderly end ----------------------------------------------------------------------------

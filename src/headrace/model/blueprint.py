@@ -32,11 +32,19 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How an output spreads its messages; ``key`` names the fields for ``by_key``."""
+    """How an output, or an input of replicas, spreads its messages; ``key`` names the fields for ``by_key``."""
 
     fan_out: FanOut = "broadcast"
     key: tuple[str | int, ...] = ()
     position: Position = field(default=Position(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasSpec:
+    """How many instances of a component there are; ``key`` names the fields by which messages are spread."""
+
+    count: int
+    key: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class ComponentSpec:
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt.
         outputs: How its outputs spread their messages, by port.
+        replicas: How many instances of it there are.
+        inputs: How the messages for its inputs spread over the replicas, by port.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -64,6 +74,8 @@ class ComponentSpec:
     on_error: OnError | None = None
     backoff: float | None = None
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
+    replicas: ReplicasSpec | None = None
+    inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)
@@ -270,6 +282,7 @@ __all__ = [
     "Position",
     "Problem",
     "Reference",
+    "ReplicasSpec",
     "ResourceSpec",
     "Severity",
     "Sources",

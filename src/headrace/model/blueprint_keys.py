@@ -79,11 +79,12 @@ DEFAULTS = TableKeys(
 COMPONENT = TableKeys(
     "a component",
     {"type": text, **MESSAGE_POLICY},
-    tables=("config", "outputs"),
+    tables=("config", "outputs", "replicas", "inputs"),
     required=("type",),
-    not_built=frozenset({"restart", "concurrency", "replicas", "run_in", "placement", "durable"}),
-    order=("type", "config", "outputs", *MESSAGE_POLICY),
+    not_built=frozenset({"restart", "concurrency", "run_in", "placement", "durable"}),
+    order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
 )
+REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
 RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))
 CONNECTION = TableKeys(
     "a connection",
@@ -107,7 +108,7 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
     "concurrency": ((1,), "leave it out: a component works on one message at a time"),
-    "replicas": ((1,), "leave it out, and share the work among components with 'fan_out: balance'"),
+    "replicas": ((1,), "write it in the component that is to have them"),
     "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
@@ -123,6 +124,7 @@ __all__ = [
     "NOT_BUILT",
     "OUTPUT",
     "PORT",
+    "REPLICAS",
     "RESOURCE",
     "SUMMARY",
     "TableKeys",

@@ -21,6 +21,7 @@ from .blueprint import (
     OutputSpec,
     Position,
     Reference,
+    ReplicasSpec,
     ResourceSpec,
     SummarySpec,
 )
@@ -32,13 +33,14 @@ from .blueprint_keys import (
     NOT_BUILT,
     OUTPUT,
     PORT,
+    REPLICAS,
     RESOURCE,
     SUMMARY,
     TableKeys,
 )
 from .blueprint_tests import read_tests
 from .blueprint_tree import Listing, Node, Scalar, Table, plain
-from .blueprint_values import Check, describe, holds_secret
+from .blueprint_values import Check, describe, holds_secret, whole_number
 from .endpoint import did_you_mean, parse_endpoint
 
 _CHAIN_HINT = "write 'sender -> receiver', each 'component' or 'component.port'"
@@ -189,12 +191,16 @@ class _Reader:
             return ComponentSpec(key.text, position=position, broken=True)
         found = self.table(node, COMPONENT)
         simple = self.checked(found, COMPONENT.checks)
-        outputs = self._outputs(found.get("outputs"))
+        outputs = self._outputs(found.get("outputs"), "outputs")
+        inputs = self._outputs(found.get("inputs"), "inputs")
+        replicas = self._replicas(found.get("replicas"))
         return ComponentSpec(
             name=key.text,
             type=simple.pop("type", None) or "",
             config=self._config(found.get("config")),
             outputs=outputs,
+            replicas=replicas,
+            inputs=inputs,
             position=position,
             places=dict(_places_of(node, found)),
             broken=node.flawed or self.complaints.count > before,
@@ -253,8 +259,8 @@ class _Reader:
             return {}
         return {name: plain(value) for name, (_, value) in node.entries.items()}
 
-    def _outputs(self, node: Node | None) -> dict[str, OutputSpec]:
-        if node is None or not self._is_table(node, "outputs", "write 'PORT: {fan_out: ...}' in it"):
+    def _outputs(self, node: Node | None, what: str) -> dict[str, OutputSpec]:
+        if node is None or not self._is_table(node, what, "write 'PORT: {fan_out: ...}' in it"):
             return {}
         return {name: self._output(key, value) for name, (key, value) in node.entries.items()}
 
@@ -270,6 +276,17 @@ class _Reader:
             message = f"'fan_out: {output.fan_out}' takes no key"
             self.complaints.error(key.position, "E104", message, "write 'fan_out: by_key'")
         return output
+
+    def _replicas(self, node: Node | None) -> ReplicasSpec | None:
+        """Read a number of replicas, or a table with that number and the key they are chosen by."""
+        if node is None:
+            return None
+        if isinstance(node, Table):
+            found = self.options(node, REPLICAS)
+        else:
+            found = self.checked({"replicas": node}, {"replicas": whole_number})
+        count = found.get("count", found.get("replicas"))
+        return None if count is None else ReplicasSpec(count, found.get("key") or ())
 
     # --- connections -----------------------------------------------------------------------------------
 
@@ -349,7 +366,7 @@ def _places_of(node: Table, found: Mapping[str, Node]) -> Iterator[tuple[str, Po
     """Yield where the keys of a component or a resource stand, and its settings; of its type, the value."""
     for name, (key, value) in node.entries.items():
         yield name, value.position if name == "type" else key.position
-    for name in ("config", "outputs"):
+    for name in ("config", "outputs", "inputs"):
         if name in found:
             yield from _places(found[name], name)
 

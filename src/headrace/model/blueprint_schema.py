@@ -17,6 +17,7 @@ from .blueprint_keys import (
     MESSAGE_POLICY,
     NOT_BUILT,
     OUTPUT,
+    REPLICAS,
     RESOURCE,
     SUMMARY,
     TableKeys,
@@ -278,6 +279,8 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "type": _type_name(known),
         "config": {"$ref": "#/$defs/config"},
         "outputs": _by_name("output"),
+        "inputs": _by_name("output"),
+        "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
         **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
@@ -316,11 +319,20 @@ def _of_file() -> Schema:
     values = {"type": ["string", "number", "boolean", "null"]}
     config = {"type": ["object", "null"], "additionalProperties": values}
     condition = {"properties": {"type": {"type": "string", "pattern": _FILE}}, "required": ["type"]}
-    return {"if": condition, "then": {"properties": {"config": config, **_no_policy("a blueprint")}}}
+    return {
+        "if": condition,
+        "then": {
+            "properties": {"config": config, **_no_policy("a blueprint"), **_no("a blueprint", "replicas")}
+        },
+    }
 
 
 def _no_policy(what: str) -> dict[str, Any]:
-    return {name: {"not": {}, "description": f"{what} takes no '{name}'"} for name in MESSAGE_POLICY}
+    return _no(what, *MESSAGE_POLICY)
+
+
+def _no(what: str, *names: str) -> dict[str, Any]:
+    return {name: {"not": {}, "description": f"{what} takes no '{name}'"} for name in names}
 
 
 __all__ = ["DIALECT", "IDENTIFIER", "blueprint_schema"]

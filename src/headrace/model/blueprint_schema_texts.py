@@ -41,6 +41,9 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "type": "A registered type, `module:name` of a function or a class, or a blueprint of its own (`*.yaml`).",
         "config": "Its settings.",
         "outputs": "How its outputs spread their messages, by port.",
+        "replicas": "How many instances of it share the work, each with its own state; or a table with `count` and "
+        "`key`.",
+        "inputs": "How the messages for its inputs spread over its replicas, by port.",
         **_POLICY,
     },
     "a resource": {
@@ -58,6 +61,11 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "fan_out": "`broadcast`: each message to all edges; `balance`: to one with room; `by_key`: equal keys to "
         "the same edge.",
         "key": "For `by_key`: a field of the message, or a list of fields.",
+    },
+    "replicas": {
+        "count": "How many instances there are.",
+        "key": "A field of the message, or a list of fields: equal keys go to the same replica. Without it each "
+        "message goes to the next replica with room.",
     },
     "summary": {
         "in": "Outputs whose messages count as taken in; all sources where it is left out.",

@@ -50,7 +50,7 @@ def draw_svg(picture: Picture) -> str:
     Components stand in columns from left to right, each line has its buffer's capacity and what is unusual
     about it as its label, and lines that close a cycle lead back below, dashed.
     """
-    names = {one.name: visible(one.name) for one in picture.components}
+    names = {one.name: one.title for one in picture.components}
     widths = {one.name: _box_width(names[one.name], _kind(one)) for one in picture.components}
     labels = [_label(link) for link in picture.links]
     lines = [Line(link.sender, link.output, link.receiver) for link in picture.links]

@@ -75,6 +75,25 @@ class OutputOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many instances of a component there are, and how the messages for it are spread over them.
+
+    Attributes:
+        count: How many; each has its own state.
+        key: A function of the message: equal keys go to the same replica, in order. Where None, each message
+            goes to the next replica with room, and no order is promised.
+    """
+
+    count: int
+    key: KeyFn | None = None
+
+    def __post_init__(self) -> None:
+        _check_count("replicas", self.count)
+        if self.key is not None and not callable(self.key):
+            raise ConfigError(f"key must be a function of the message, not {self.key!r}", field="replicas")
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """The deadlines of a system, in seconds."""
 
@@ -126,6 +145,7 @@ __all__ = [
     "KeyFn",
     "OnError",
     "OutputOptions",
+    "Replicas",
     "Timeouts",
     "WhenFull",
 ]

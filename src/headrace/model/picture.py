@@ -20,17 +20,28 @@ class PortPicture:
 
 @dataclass(frozen=True, slots=True)
 class ComponentPicture:
-    """A component: its name, ``module:name`` of what it is made of, and its ports."""
+    """A component: its name, ``module:name`` of what it is made of, its ports, and how many replicas it has."""
 
     name: str
     type: str = ""
     inputs: tuple[PortPicture, ...] = ()
     outputs: tuple[PortPicture, ...] = ()
+    replicas: int = 1
+
+    @property
+    def times(self) -> str:
+        """How many there are of it, as it is written behind its name; nothing where it is one."""
+        return "" if self.replicas == 1 else f" x{self.replicas}"
+
+    @property
+    def title(self) -> str:
+        """What stands in its box."""
+        return f"{visible(self.name)}{self.times}"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkPicture:
-    """A connection with its options."""
+    """A connection with its options; ``shared`` is how replicas that receive share the messages."""
 
     sender: str
     output: str
@@ -38,6 +49,7 @@ class LinkPicture:
     input: str
     options: EdgeOptions = field(default_factory=EdgeOptions)
     fan_out: str = "broadcast"
+    shared: str = ""
 
     @property
     def label(self) -> str:
@@ -52,7 +64,8 @@ class LinkPicture:
         """The options that change what arrives."""
         full = () if self.options.when_full == "block" else (self.options.when_full,)
         order = () if self.fan_out == "broadcast" else (self.fan_out,)
-        return (*full, *order, *(("copy",) if self.options.copy else ()))
+        shared = (self.shared,) if self.shared and (self.shared,) != order else ()
+        return (*full, *order, *shared, *(("copy",) if self.options.copy else ()))
 
 
 @dataclass(frozen=True, slots=True)

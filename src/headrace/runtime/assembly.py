@@ -100,7 +100,7 @@ class _Assembly:
     def _is_connected(self, port: Reference, name: str, direction: Direction) -> bool:
         site = self.site
         (endpoint,) = cast("tuple[Endpoint]", site.harness.wiring.endpoints(name, direction))
-        member = site.harness.wiring.members[endpoint.component]
+        member = site.harness.wiring.member_of(endpoint.component)
         if endpoint.port in (member.outlets if direction == "output" else member.inlets):
             return True
         if endpoint.component not in site.unsure and not (site.any_output or site.any_input):

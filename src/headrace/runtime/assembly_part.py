@@ -26,6 +26,7 @@ from headrace.model.blueprint import (
     ComponentSpec,
     ConnectionSpec,
     Defaults,
+    OutputSpec,
     Position,
     Reference,
     ResourceSpec,
@@ -33,7 +34,7 @@ from headrace.model.blueprint import (
 )
 from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.endpoint import did_you_mean, parse_endpoint
-from headrace.model.options import Attempts
+from headrace.model.options import Attempts, Replicas
 from headrace.model.settings_check import find_setting_errors
 
 from .assembly_site import Site
@@ -128,7 +129,8 @@ class Part:
             if spec.broken or self.site.complaints.count > before or not self._settings_fit(spec, target):
                 return False
             name = self.prefix + spec.name
-            self.site.harness._add(name, target, spec.config, self._policy(spec, target))
+            policy, replicas = self._policy(spec, target), _replicas_of(spec)
+            self.site.harness._add(name, target, spec.config, policy, replicas)
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
             self.site.tell(_place_of_setting(spec, error.field), error, hint)
@@ -254,7 +256,7 @@ class Part:
         if name is None:
             return False
         (endpoint,) = self.site.harness.wiring.endpoints(name, direction) or ()
-        ports = self.site.harness.wiring.members[endpoint.component].ports
+        ports = self.site.harness.wiring.member_of(endpoint.component).ports
         declared = (ports.inputs if direction == "input" else ports.outputs) or {}
         return endpoint.port in declared and declared[endpoint.port].optional
 
@@ -270,7 +272,7 @@ class Part:
     def _likely(self, inner: Reference) -> Direction:
         """Return the direction in which a port that is not there has the nearest name."""
         name = self._component_of(inner)
-        member = self.site.harness.wiring.members.get(self.prefix + name)
+        member = self.site.harness.wiring.get(self.prefix + name)
         known = () if member is None else member.ports.inputs or ()
         return "input" if did_you_mean(inner.text[len(name) + 1 :], known).startswith("did") else "output"
 
@@ -351,9 +353,13 @@ class Part:
         return name not in self.names
 
     def _spread(self, spec: ComponentSpec) -> None:
-        for port, output in spec.outputs.items():
+        ports: list[tuple[str, OutputSpec, Direction]] = [
+            *((port, said, "output") for port, said in spec.outputs.items()),
+            *((port, said, "input") for port, said in spec.inputs.items()),
+        ]
+        for port, output, direction in ports:
             with self.site.telling(output.position):
-                resolved = self.resolve(Reference(f"{spec.name}.{port}"), "output")
+                resolved = self.resolve(Reference(f"{spec.name}.{port}"), direction)
                 key = field_key(*output.key) if output.key else None
                 if resolved is not None:
                     self.site.harness.spread(resolved, output.fan_out, key=key)
@@ -363,6 +369,11 @@ def _place_of_setting(spec: ComponentSpec, name: str) -> Position:
     if name in _POLICY:
         return spec.place(next((said for said in _POLICY if said in spec.places), name))
     return spec.place(f"config.{name}" if name else "type")
+
+
+def _replicas_of(spec: ComponentSpec) -> Replicas:
+    said = spec.replicas
+    return Replicas(1) if said is None else Replicas(said.count, field_key(*said.key) if said.key else None)
 
 
 def _policy_of(spec: ComponentSpec, defaults: Defaults, own: Attempts) -> Attempts:

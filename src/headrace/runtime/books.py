@@ -47,7 +47,9 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
 
 
 def _sent(wiring: Wiring, ports: Iterable[Endpoint]) -> int:
-    return sum(wiring.members[port.component].outlets[port.port].accepted for port in ports)
+    return sum(
+        member.outlets[port.port].accepted for port in ports for member in wiring.members_of(port.component)
+    )
 
 
 def _source_outputs(wiring: Wiring) -> list[Endpoint]:
@@ -68,17 +70,16 @@ def _acknowledged(
     wiring: Wiring, ledgers: Mapping[str, EdgeLedger], ports: tuple[Endpoint, ...] | None
 ) -> int:
     """Count what arrived at the given inputs, or else at all sinks by other ports than ``rejected``."""
+    ways = [(ledger, wiring.connection_of(key)) for key, ledger in ledgers.items()]
     if ports is not None:
         wanted = set(ports)
-        keys = [key for key, c in wiring.connections.items() if c.receiver in wanted]
-    else:
-        sinks = set(wiring.topology().sinks)
-        keys = [
-            key
-            for key, c in wiring.connections.items()
-            if c.receiver.component in sinks and c.sender.port != "rejected"
-        ]
-    return sum(ledgers[key].acknowledged for key in keys)
+        return sum(ledger.acknowledged for ledger, way in ways if way.receiver in wanted)
+    senders = {way.sender.component for _, way in ways}
+    return sum(
+        ledger.acknowledged
+        for ledger, way in ways
+        if way.receiver.component not in senders and way.sender.port != "rejected"
+    )
 
 
 __all__ = ["Summary", "system_ledger"]

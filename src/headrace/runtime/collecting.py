@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -11,8 +12,8 @@ from headrace.streams.outlet import AnyOutlet
 from .run import Run
 
 
-async def collect(run: Run, outlet: AnyOutlet, n: int, timeout: float | None) -> list[Any]:
-    """Return the next ``n`` messages of an output; fewer where the run ends, or the time is up, before."""
+async def collect(run: Run, outlets: Sequence[AnyOutlet], n: int, timeout: float | None) -> list[Any]:
+    """Return the next ``n`` messages of an output, of any replica; fewer where the run or the time ends before."""
     found: list[Any] = []
     enough = anyio.Event()
 
@@ -26,7 +27,8 @@ async def collect(run: Run, outlet: AnyOutlet, n: int, timeout: float | None) ->
         await run.over.wait()
         scope.cancel()
 
-    outlet.add_tap(tap)
+    for outlet in outlets:
+        outlet.add_tap(tap)
     try:
         with anyio.move_on_after(timeout):
             async with anyio.create_task_group() as group:
@@ -35,7 +37,8 @@ async def collect(run: Run, outlet: AnyOutlet, n: int, timeout: float | None) ->
                     await enough.wait()
                 group.cancel_scope.cancel()
     finally:
-        outlet.remove_tap(tap)
+        for outlet in outlets:
+            outlet.remove_tap(tap)
     return found
 
 

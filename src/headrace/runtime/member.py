@@ -34,6 +34,7 @@ class Member:
         where: File and line of the call that registered it; nothing where that was a blueprint.
         inlets: Its input ports.
         outlets: Its output ports.
+        replica_of: The name it shares with other replicas; nothing where it is the only one.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Member:
     where: tuple[str, int] = ("", 0)
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
+    replica_of: str = ""
+
+    @property
+    def registered_as(self) -> str:
+        """The name by which it is connected."""
+        return self.replica_of or self.name
 
     @property
     def is_source(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from headrace.model.picture import ComponentPicture, LinkPicture, Picture, PortPicture
 from headrace.model.port import Port, type_name
 
-from .wiring import Connection, Member, Wiring
+from .wiring import Connection, Wiring
 
 
 class HasWiring(Protocol):
@@ -27,24 +27,27 @@ class HasWiring(Protocol):
 
 def picture_of(harness: HasWiring) -> Picture:
     """Return what there is to draw of a system."""
-    members = harness.wiring.members
-    components = tuple(_component(member) for member in members.values())
-    links = tuple(_link(members, connection) for connection in harness.wiring.connections.values())
+    wiring = harness.wiring
+    components = tuple(_component(name, wiring) for name in wiring.registered)
+    links = tuple(_link(wiring, connection) for connection in wiring.connections.values())
     return Picture.of(harness.name, components, links)
 
 
-def _component(member: Member) -> ComponentPicture:
+def _component(registered: str, wiring: Wiring) -> ComponentPicture:
+    member, replicas = wiring.member_of(registered), wiring.replicas.get(registered)
     made_of = getattr(member.component, "function", None)
     made_of = getattr(made_of, "fn", None) or type(member.component)
     made_of = getattr(made_of, "func", made_of)  # a partial has no name of its own
     module, name = getattr(made_of, "__module__", ""), getattr(made_of, "__qualname__", repr(made_of))
-    inputs = dict.fromkeys(member.inlets, "broadcast")
+    shared = {} if replicas is None else {port: replicas.spread_at(port).fan_out for port in member.inlets}
+    inputs = {**dict.fromkeys(member.inlets, "broadcast"), **shared}
     outputs = {name: outlet.options.fan_out for name, outlet in member.outlets.items()}
     return ComponentPicture(
-        member.name,
+        registered,
         f"{module}:{name}",
         _ports(member.ports.inputs, inputs),
         _ports(member.ports.outputs, outputs),
+        len(wiring.members_of(registered)),
     )
 
 
@@ -61,11 +64,13 @@ def _type(kind: Any) -> str:
     return "Any" if kind is Any else type_name(kind)
 
 
-def _link(members: Mapping[str, Member], connection: Connection) -> LinkPicture:
+def _link(wiring: Wiring, connection: Connection) -> LinkPicture:
     sender, receiver = connection.sender, connection.receiver
-    fan_out = members[sender.component].outlets[sender.port].options.fan_out
+    fan_out = wiring.member_of(sender.component).outlets[sender.port].options.fan_out
+    replicas = wiring.replicas.get(receiver.component)
+    shared = "" if replicas is None else replicas.spread_at(receiver.port).fan_out
     return LinkPicture(
-        sender.component, sender.port, receiver.component, receiver.port, connection.options, fan_out
+        sender.component, sender.port, receiver.component, receiver.port, connection.options, fan_out, shared
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from headrace.model.component_status import ComponentState
 from headrace.model.ledger import EdgeLedger
 
+from .replicas import names_of_replicas
 from .wiring import Wiring
 
 
@@ -41,12 +42,21 @@ class EdgeStatistics:
 
 @dataclass(frozen=True, slots=True)
 class SystemStatistics:
-    """A system at one moment."""
+    """A system at one moment.
+
+    Attributes:
+        name: Its name.
+        running: Whether a run is under way.
+        components: Its components by name, each replica for itself.
+        edges: Its edges by name.
+        replicas: The names of the replicas of each component that has some.
+    """
 
     name: str
     running: bool
     components: Mapping[str, ComponentStatistics]
     edges: Mapping[str, EdgeStatistics]
+    replicas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistics:
@@ -71,7 +81,8 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
         )
         for key, edge in list(wiring.edges.items())
     }
-    return SystemStatistics(name, running, MappingProxyType(components), MappingProxyType(edges))
+    replicas = MappingProxyType(names_of_replicas(wiring.replicas))
+    return SystemStatistics(name, running, MappingProxyType(components), MappingProxyType(edges), replicas)
 
 
 __all__ = ["ComponentStatistics", "EdgeStatistics", "SystemStatistics", "take_statistics"]

@@ -29,6 +29,7 @@ from headrace.model.options import (
     FanOut,
     KeyFn,
     OutputOptions,
+    Replicas,
     WhenFull,
 )
 from headrace.model.topology import Topology
@@ -70,7 +71,7 @@ class SystemBuilder:
 
     @property
     def components(self) -> dict[str, Any]:
-        """The registered components, by name."""
+        """The registered components, by name; replicas as ``"work[0]"``, ``"work[1]"``, ..."""
         return self.wiring.components
 
     @property
@@ -195,7 +196,14 @@ class SystemBuilder:
     ) -> ComponentHandle: ...
 
     def add(
-        self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
+        self,
+        name: str,
+        factory: Any,
+        config: Mapping[str, Any] | None = None,
+        /,
+        *,
+        replicas: int | Replicas = 1,
+        **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
 
@@ -203,24 +211,32 @@ class SystemBuilder:
             name: Its name in the system.
             factory: A class called as ``factory(name, config)``, a function, or a finished component.
             config: Its settings as a mapping.
+            replicas: How many instances share the name and the work; needs a class or a function. Messages go
+                to the next one with room, or with ``Replicas(4, key=...)`` to that of their key.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
             A handle whose attributes are its ports, for ``connect``; to a type checker it is the class itself,
-            or what a function takes and gives.
+            or what a function takes and gives. Of replicas, its ``component`` is the tuple of all.
 
         Raises:
             WiringError: The name is taken, the settings do not fit, or it is no component.
             HarnessAlreadyRunning: A run is under way.
         """
-        return self._add(name, factory, {**(config or {}), **settings}, None)
+        return self._add(name, factory, {**(config or {}), **settings}, None, replicas)
 
     def _add(
-        self, name: str, factory: Any, config: Mapping[str, Any], attempts: Attempts | None
+        self,
+        name: str,
+        factory: Any,
+        config: Mapping[str, Any],
+        attempts: Attempts | None,
+        replicas: int | Replicas = 1,
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
-            self.wiring.register(name, factory, config, attempts=attempts, where=where)
-        return ComponentHandle(name, lambda: self.wiring.members[name])
+            several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
+            self.wiring.register(name, factory, config, attempts=attempts, where=where, replicas=several)
+        return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(
         self, name: str, factory: Any, config: Mapping[str, Any] | None = None, /, **settings: Any
@@ -250,7 +266,7 @@ class SystemBuilder:
         """Put another component or resource in the place of a registered one; its connections stay.
 
         Args:
-            name: The name of a component, or else of a resource.
+            name: The name of a component, or else of a resource. All replicas are replaced together.
             factory: What takes its place, as for ``add`` or ``resource``.
             config: Its settings as a mapping.
             settings: Its settings by name; they win over ``config``.
@@ -261,7 +277,7 @@ class SystemBuilder:
         """
         both = {**(config or {}), **settings}
         with self._changing("replace a part") as where:
-            if name in self.wiring.resources and name not in self.wiring.members:
+            if name in self.wiring.resources and self.wiring.get(name) is None:
                 self.wiring.replace_resource(ResourceSpec(name, factory, both, where))
             else:
                 self.wiring.replace(name, factory, both)
@@ -292,16 +308,19 @@ class SystemBuilder:
             size = self.buffer_size if buffer_size is None else buffer_size
             return self.wiring.connect(from_output, to_input, EdgeOptions(size, when_full, copy), where)
 
-    def spread(self, output: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
-        """Say how an output with several edges spreads its messages.
+    def spread(self, port: Connectable, fan_out: FanOut, *, key: KeyFn | None = None) -> None:
+        """Say how an output with several edges spreads its messages, or an input of replicas over these.
 
         Args:
-            output: The output.
+            port: The output, or the input of a component with replicas.
             fan_out: ``broadcast`` (each message to all), ``balance`` (to one with room) or ``by_key``.
             key: For ``by_key``: a function of the message; equal keys go to the same edge.
+
+        Raises:
+            WiringError: There is no such port, or it is an input without replicas.
         """
-        with self._changing("change an output"):
-            self.wiring.spread(output, OutputOptions(fan_out, key))
+        with self._changing("spread messages"):
+            self.wiring.spread(port, OutputOptions(fan_out, key))
 
     def summarize(
         self,

@@ -249,7 +249,7 @@ class SystemExecutionHarness(SystemBuilder):
         if run is None:
             raise HarnessNotRunning(f"{self.name} does not run: `await system.start()` first")
         run.home.refuse_elsewhere()
-        return await collect(run, self.wiring.outlet(output), n, timeout)
+        return await collect(run, self.wiring.outlets(output), n, timeout)
 
     def _repr_html_(self) -> str:
         """Return the drawn graph, for notebooks."""

@@ -17,7 +17,7 @@ from headrace.exceptions import HeadraceError, InvalidEndpointError, NotSerializ
 from headrace.model.blueprint import FieldKey
 from headrace.model.blueprint_writer import find_unwritable, write_yaml
 from headrace.model.endpoint import Endpoint, parse_endpoint
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, OutputOptions, Timeouts
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, KeyFn, OutputOptions, Timeouts
 from headrace.model.settings import convert_settings
 
 from .blueprint_files import MAX_BYTES
@@ -62,7 +62,7 @@ class _Writing:
             "system": self._name(),
             "defaults": self._defaults(),
             "resources": {name: self._resource(spec) for name, spec in self.wiring.resources.items()},
-            "components": {name: self._component(member) for name, member in self.wiring.members.items()},
+            "components": {name: self._component(name) for name in self.wiring.registered},
             "connections": list(self._connections()),
             "summary": self._summary(),
         }
@@ -113,7 +113,7 @@ class _Writing:
         return found
 
     def _check_connected(self, port: Endpoint, key: str) -> None:
-        member = self.wiring.members[port.component]
+        member = self.wiring.member_of(port.component)
         if port.port not in (member.inlets if key == "out" else member.outlets):
             self._tell("the summary", f"names '{port}', which is not connected")
 
@@ -125,18 +125,19 @@ class _Writing:
         config = self._settings(what, spec.config, None, spec.where)
         return {**found, "config": config} if config else found
 
-    def _component(self, member: Member) -> dict[str, Any]:
-        what = f"component '{member.name}'"
+    def _component(self, registered: str) -> dict[str, Any]:
+        what, member = f"component '{registered}'", self.wiring.member_of(registered)
         name, target = self._type(what, member.factory, member.where)
         found: dict[str, Any] = {"type": name}
-        for place, problem in find_unwritable({member.name: None}, what):
+        for place, problem in find_unwritable({registered: None}, what):
             self._tell(place, problem, member.where)
         config = self._settings(what, member.config, settings_type_of(member.factory), member.where)
         outputs = {
             endpoint.port: self._output(endpoint, options, member.where)
             for endpoint, options in self.wiring.outputs.items()
-            if endpoint.component == member.name and options != OutputOptions()
+            if endpoint.component == registered and options != OutputOptions()
         }
+        found |= self._replicas(what, registered, member.where)
         found |= {"config": config} if config else {}
         found |= {"outputs": outputs} if outputs else {}
         return found | _policy(member, target)
@@ -169,14 +170,28 @@ class _Writing:
     def _output(self, endpoint: Endpoint, options: OutputOptions, where: tuple[str, int]) -> dict[str, Any]:
         if options.key is None:
             return {"fan_out": options.fan_out}
-        names = options.key.names if isinstance(options.key, FieldKey) else ()
-        if not names or not all(_is_field(name) for name in names):
-            hint = "spread by key=field_key('NAME') instead"
-            self._tell(
-                f"output '{endpoint}'", f"is spread by {options.key!r}, which has no name: {hint}", where
-            )
+        key = self._key(f"port '{endpoint}'", options.key, where)
+        return {"fan_out": options.fan_out, **key} if key else {}
+
+    def _replicas(self, what: str, name: str, where: tuple[str, int]) -> dict[str, Any]:
+        replicas = self.wiring.replicas.get(name)
+        if replicas is None:
             return {}
-        return {"fan_out": options.fan_out, "key": names[0] if len(names) == 1 else list(names)}
+        count, key = replicas.options.count, replicas.options.key
+        inputs = {
+            port: self._output(Endpoint(name, port), options, where)
+            for port, options in replicas.inputs.items()
+        }
+        said = count if key is None else {"count": count, **self._key(what, key, where)}
+        return {"replicas": said, **({"inputs": inputs} if inputs else {})}
+
+    def _key(self, what: str, key: KeyFn, where: tuple[str, int]) -> dict[str, Any]:
+        names = key.names if isinstance(key, FieldKey) else ()
+        if names and all(_is_field(name) for name in names):
+            return {"key": names[0] if len(names) == 1 else list(names)}
+        hint = "spread by key=field_key('NAME') instead"
+        self._tell(what, f"is spread by {key!r}, which has no name: {hint}", where)
+        return {}
 
     # --- connections ---------------------------------------------------------------------------------
 
@@ -203,7 +218,7 @@ class _Writing:
 
     def _is_guessed(self, end: Endpoint, direction: str) -> bool:
         """Whether the name of the component alone means this port, and the port's own no other component."""
-        if str(end) in self.wiring.members:
+        if self.wiring.get(str(end)) is not None:
             return False
         try:
             parse_endpoint(end.component)

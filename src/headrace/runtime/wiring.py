@@ -5,50 +5,54 @@ What is wrong is an error here, before anything runs; ``check`` and ``run`` both
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle, registered_as
+from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle
 from headrace.exceptions import (
-    ComponentAlreadyRegistered,
     DuplicateConnectionError,
     NotAComponentError,
     PortTypeError,
     ResourceAlreadyRegistered,
     UnconnectedPortError,
     UnknownComponentError,
-    UnknownPortError,
     WiringError,
 )
-from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
-from headrace.model.options import Attempts, EdgeOptions, OutputOptions
+from headrace.model.endpoint import Endpoint, did_you_mean
+from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Replicas
 from headrace.model.port import misfit, type_name
 from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.spread import Group
 from headrace.streams.stream_manager import StreamManager
 
 from .edge_observer import EdgeObserver
-from .member import Connection, Member, give, make_member, only_port, port_type
+from .member import Connection, Member, give, port_type
+from .replicas import ReplicaSet, can_be_replicated
 from .resources import ResourceSpec, check_resource, resource_problem
+from .roster import Registered, Roster
 
 
-class Wiring:
-    """The components and connections of one system."""
+class Wiring(Roster):
+    """The components and connections of one system.
+
+    Attributes:
+        connections: From name to name, as they were made.
+        edges: The edges: of a connection with replicas at an end, one for each pair of them.
+    """
 
     def __init__(self) -> None:
-        self.members: dict[str, Member] = {}
-        self.components: dict[str, Any] = {}
+        super().__init__()
         self.connections: dict[str, Connection] = {}
         self.edges: dict[str, AnyEdge] = {}
         self.outputs: dict[Endpoint, OutputOptions] = {}
         self.resources: dict[str, ResourceSpec] = {}
-        self.part_ports: dict[str, str] = {}  # `enrich.in` of a part: the port inside it that this is
         self.streams: dict[str, tuple[Any, Any]] = {}
         self.stream_manager = StreamManager()
-        self._names: dict[int, str] = {}
+        self._split: dict[str, Connection] = {}  # of edges that are one of several of their connection
         self._used = False
 
     # --- components ----------------------------------------------------------------------------
@@ -61,45 +65,65 @@ class Wiring:
         *,
         attempts: Attempts | None = None,
         where: tuple[str, int] = ("", 0),
-    ) -> Member:
-        """Take a component into the system under a name of its own."""
+        replicas: Replicas | None = None,
+    ) -> Registered:
+        """Take a component, or several replicas of it, into the system under a name of its own."""
         self._check_name(name, factory)
-        member = make_member(name, factory, config, attempts, where)
-        self._take(member)
-        self._open_ports(member)
-        return member
+        new = self._make(name, factory, config, attempts, where, replicas)
+        self._take(new)
+        for member in self.members_of(name):
+            self._open_ports(member)
+        return new
 
-    def replace(self, name: str, factory: Any, config: Mapping[str, Any] | None = None) -> Member:
+    def replace(self, name: str, factory: Any, config: Mapping[str, Any] | None = None) -> Registered:
         """Put another component in the place of a registered one; its connections stay.
+
+        A class or a function gets as many replicas as there were; a finished component takes the place of all.
 
         Raises:
             WiringError: There is no such component, or a port of its connections is missing in the new one or
                 of a type that does not fit. Nothing has changed.
         """
-        old = self._member_named(name)
+        old = self.get(name)
+        if old is None:
+            raise UnknownComponentError(
+                f"no component is named '{name}'", hint=did_you_mean(name, self.registered)
+            )
+        self._refuse_replica(name)
         self._check_object(name, factory)
-        new = make_member(name, factory, config, None, old.where)
+        replicas = old.options if isinstance(old, ReplicaSet) and can_be_replicated(factory) else None
+        new = self._make(name, factory, config, None, self.member_of(name).where, replicas)
+        if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
+            new.inputs |= old.inputs
         self._take(new)
+        touched = [c for c in self.connections.values() if name in (c.sender.component, c.receiver.component)]
         try:
-            for connection in self.connections.values():
-                for end, direction in ((connection.sender, "output"), (connection.receiver, "input")):
-                    if end.component == name:
-                        self._resolve(str(end), direction)
-                if name in (connection.sender.component, connection.receiver.component):
-                    self._check_types(connection.sender, connection.receiver)
+            for connection in touched:
+                self._resolve(str(connection.sender), "output")
+                self._resolve(str(connection.receiver), "input")
+                self._check_types(connection.sender, connection.receiver)
         except WiringError:
             self._take(old)
             raise
+        self._forget_edges(touched)
         self._renew()
         return new
 
-    def _take(self, member: Member) -> None:
-        previous = self.components.get(member.name)
-        if previous is not None:
-            self._names.pop(id(previous), None)
-        self.members[member.name] = member
-        self.components[member.name] = member.component
-        self._names[id(member.component)] = member.name
+    def put_back(self, old: Registered) -> None:
+        """Put back what was replaced; the next run joins the edges anew."""
+        self._take(old)
+        self._forget_edges(
+            c for c in self.connections.values() if old.name in (c.sender.component, c.receiver.component)
+        )
+        self._used = True
+
+    def _forget_edges(self, connections: Iterable[Connection]) -> None:
+        gone = {connection.key for connection in connections}
+        for key in [key for key in self.edges if self.connection_of(key).key in gone]:
+            self.stream_manager.release(key)
+            del self.edges[key]
+            self.streams.pop(key)
+            self._split.pop(key, None)
 
     def _open_ports(self, member: Member) -> None:
         for port in member.ports.outputs or ():
@@ -109,28 +133,6 @@ class Wiring:
                 setattr(member.component, declared.attribute, None)
             elif port not in member.inlets:
                 member.inlets[port] = Inlet(f"{member.name}.{port}")
-
-    def _member_named(self, name: str) -> Member:
-        if name not in self.members:
-            raise UnknownComponentError(
-                f"no component is named '{name}'", hint=did_you_mean(name, self.members)
-            )
-        return self.members[name]
-
-    def _check_name(self, name: str, factory: Any) -> None:
-        if not isinstance(name, str) or not name.strip() or name != name.strip() or "->" in name:
-            raise WiringError(f"a component needs a name, not {name!r}")
-        refuse_unprintable("a component's name", name)
-        if name in self.members:
-            raise ComponentAlreadyRegistered(
-                f"a component named '{name}' is registered already", hint="take another name"
-            )
-        self._check_object(name, factory)
-
-    def _check_object(self, name: str, factory: Any) -> None:
-        other = str(factory) if isinstance(factory, ComponentHandle) else self._names.get(id(factory))
-        if other is not None:
-            raise ComponentAlreadyRegistered(f"'{name}' is the same object as '{other}'")
 
     # --- connections ---------------------------------------------------------------------------
 
@@ -142,8 +144,8 @@ class Wiring:
         where: tuple[str, int] = ("", 0),
     ) -> Connection:
         """Join an output to an input."""
-        source = self._resolve(sender, "output")
-        target = self._resolve(receiver, "input")
+        source = self._resolve_whole(sender, "output")
+        target = self._resolve_whole(receiver, "input")
         connection = Connection(source, target, options, where)
         key = connection.key  # one string for all tables
         if key in self.connections:
@@ -153,50 +155,41 @@ class Wiring:
         self.connections[key] = connection
         return connection
 
+    def connection_of(self, edge: str) -> Connection:
+        """Return the connection that an edge belongs to, by the edge's key."""
+        return self._split.get(edge) or self.connections[edge]
+
     def spread(self, output: Connectable, options: OutputOptions) -> None:
-        """Say how an output with several edges spreads its messages."""
-        endpoint = self._resolve(output, "output")
+        """Say how an output spreads its messages over its edges, or an input over the replicas that have it."""
+        try:
+            endpoint = self._resolve_whole(output, "output")
+        except WiringError:
+            self._spread_input(self._resolve_whole(output, "input"), options)
+            return
         self.outputs[endpoint] = options
-        self._outlet(self.members[endpoint.component], endpoint.port).spread(options)
+        for member in self.members_of(endpoint.component):
+            self._outlet(member, endpoint.port).spread(options)
 
-    def outlet(self, output: Connectable) -> AnyOutlet:
-        """Return an output port."""
+    def _spread_input(self, endpoint: Endpoint, options: OutputOptions) -> None:
+        replicas = self.replicas.get(endpoint.component)
+        if replicas is None:
+            raise WiringError(
+                f"'{endpoint}' is an input of one component: there is nothing to spread messages over",
+                hint="add it with replicas=N, or name an output",
+            )
+        replicas.inputs[endpoint.port] = options
+        inlet = replicas.members[0].inlets.get(endpoint.port)
+        for edge in () if inlet is None else inlet.lanes:
+            edge.outlet.spread_group(edge, options)
+
+    def outlets(self, output: Connectable) -> list[AnyOutlet]:
+        """Return an output port, of replicas the port of each."""
         endpoint = self._resolve(output, "output")
-        return self._outlet(self.members[endpoint.component], endpoint.port)
-
-    def endpoints(self, ports: str | list[str] | None, direction: str) -> tuple[Endpoint, ...] | None:
-        """Return the ports that one or several strings name."""
-        if ports is None:
-            return None
-        return tuple(
-            self._resolve(port, direction) for port in ([ports] if isinstance(ports, str) else ports)
-        )
-
-    def _resolve(self, what: Connectable, direction: str) -> Endpoint:
-        text = registered_as(what, self._names)
-        text = self.part_ports.get(text, text) if isinstance(text, str) else text
-        endpoint = Endpoint(text) if isinstance(text, str) and text in self.members else parse_endpoint(text)
-        member = self.members.get(endpoint.component)
-        if member is None:
-            hint = did_you_mean(endpoint.component, self.members)
-            raise UnknownComponentError(
-                f"no component is named '{endpoint.component}' (in '{text}')", hint=hint
-            )
-        declared = member.ports.outputs if direction == "output" else member.ports.inputs
-        if not endpoint.port:
-            return Endpoint(member.name, only_port(member.name, declared, direction))
-        port = endpoint.port.rstrip("_") or endpoint.port
-        if declared is not None and port not in declared:
-            raise UnknownPortError(
-                f"'{member.name}' has no {direction} port '{port}'", hint=did_you_mean(port, declared)
-            )
-        if declared is None and direction == "output" and member.ports.inputs and port in member.ports.inputs:
-            raise UnknownPortError(f"'{member.name}.{port}' is an input, not an output")
-        return Endpoint(member.name, port)
+        return [self._outlet(member, endpoint.port) for member in self.members_of(endpoint.component)]
 
     def _check_types(self, source: Endpoint, target: Endpoint) -> None:
-        sent = port_type(self.members[source.component].ports.outputs, source.port)
-        accepted = port_type(self.members[target.component].ports.inputs, target.port)
+        sent = port_type(self.member_of(source.component).ports.outputs, source.port)
+        accepted = port_type(self.member_of(target.component).ports.inputs, target.port)
         reason = misfit(sent, accepted)
         if reason is not None:
             raise PortTypeError(
@@ -206,8 +199,8 @@ class Wiring:
 
     def _outlet(self, member: Member, port: str) -> AnyOutlet:
         if port not in member.outlets:
-            endpoint = Endpoint(member.name, port)
-            outlet: AnyOutlet = Outlet(str(endpoint), self.outputs.get(endpoint))
+            options = self.outputs.get(Endpoint(member.registered_as, port))
+            outlet: AnyOutlet = Outlet(f"{member.name}.{port}", options)
             give(member.component, "send_streams", port, outlet.open(), member.ports.outputs)
             member.outlets[port] = outlet
         return member.outlets[port]
@@ -227,14 +220,28 @@ class Wiring:
 
     def _join(self, key: str, connection: Connection) -> None:
         source, target = connection.sender, connection.receiver
-        outlet = self._outlet(self.members[source.component], source.port)
-        inlet = self._inlet(self.members[target.component], target.port)
+        replicas = self.replicas.get(target.component)
+        for sender in self.members_of(source.component):
+            group = None if replicas is None else replicas.new_group(target.port)
+            for receiver in self.members_of(target.component):
+                self._join_members(key, connection, sender, receiver, group)
+
+    def _join_members(
+        self, whole: str, connection: Connection, sender: Member, receiver: Member, group: Group[Any] | None
+    ) -> None:
+        """Make the edge between two members, where the receiver may be one of a group of replicas."""
+        outlet = self._outlet(sender, connection.sender.port)
+        inlet = self._inlet(receiver, connection.receiver.port)
+        key = f"{outlet.name} -> {inlet.name}"
+        key = whole if key == whole else key  # one string for all tables
         edge: AnyEdge = Edge(key, connection.options, outlet, inlet)
-        outlet.add(edge)
+        outlet.add(edge, group)
         inlet.add(edge)
         self.edges[key] = edge
-        sending = self.members[source.component].component.send_streams[source.port]
-        receiving = self.members[target.component].component.receive_streams[target.port]
+        if key is not whole:
+            self._split[key] = connection
+        sending = sender.component.send_streams[connection.sender.port]
+        receiving = receiver.component.receive_streams[connection.receiver.port]
         self.streams[key] = (sending, receiving)
         self.stream_manager.release(key)
         self.stream_manager.adopt(key, sending, receiving, EdgeObserver(edge))
@@ -264,28 +271,29 @@ class Wiring:
     def problems(self) -> list[WiringError]:
         """Return what keeps the system from running, all of it."""
         found: list[WiringError] = []
-        for member in self.members.values():
+        for name in self.registered:
+            member = self.member_of(name)
             for port, declared in (member.ports.inputs or {}).items():
                 if not declared.optional and not member.inlets[port].lanes:
                     error = UnconnectedPortError(
-                        f"input '{member.name}.{port}' is not connected",
+                        f"input '{name}.{port}' is not connected",
                         hint="connect an output to it, or declare it `In[...] | None`",
-                        component=member.name,
+                        component=name,
                         port=port,
                     )
                     found.append(error.at(member.where))
-            seen = seen_from(member.name, self.resources) if member.needs else {}
-            problems = (resource_problem(seen, member.name, n) for n in member.needs.values())
+            seen = seen_from(name, self.resources) if member.needs else {}
+            problems = (resource_problem(seen, name, n) for n in member.needs.values())
             found += [problem.at(member.where) for problem in problems if problem is not None]
         return found
 
     def unconnected_outputs(self) -> list[Endpoint]:
         """Return declared, not optional outputs whose messages would be discarded."""
         return [
-            Endpoint(member.name, port)
-            for member in self.members.values()
-            for port, declared in (member.ports.outputs or {}).items()
-            if not declared.optional and not member.outlets[port].lanes
+            Endpoint(name, port)
+            for name in self.registered
+            for port, declared in (self.member_of(name).ports.outputs or {}).items()
+            if not declared.optional and not self.member_of(name).outlets[port].lanes
         ]
 
     def open(self) -> None:
@@ -326,7 +334,12 @@ class Wiring:
 
     def topology(self) -> Topology:
         """Return the shape of the graph."""
-        links = ((c.sender.component, c.receiver.component) for c in self.connections.values())
+        links = (
+            (sender.name, receiver.name)
+            for c in self.connections.values()
+            for sender in self.members_of(c.sender.component)
+            for receiver in self.members_of(c.receiver.component)
+        )
         return Topology.of(self.members, links)
 
 

@@ -50,7 +50,7 @@ def find_warnings(
     where, wiring = at or Position(harness.name), harness.wiring
     found = _Warnings(
         wiring,
-        component_at or (lambda name: place_of(wiring.members[name].where, where)),
+        component_at or (lambda name: place_of(wiring.member_of(name).where, where)),
         connection_at or (lambda key: place_of(wiring.connections[key].where, where)),
     )
     problems: list[Problem] = []
@@ -62,7 +62,7 @@ def find_warnings(
     if not any_output:
         problems += found.unconnected_outputs(unknown)
     problems += [*found.cycles(), *found.types(), *found.sources()]
-    if not unknown - set(wiring.members):  # nothing is missing that might ask for them
+    if not unknown - set(wiring.registered):  # nothing is missing that might ask for them
         problems += found.unused_resources(
             resource_at or (lambda name: place_of(wiring.resources[name].where, where))
         )
@@ -89,8 +89,9 @@ class _Warnings:
         """Yield the components that nothing is connected to, though they have ports or may have."""
         ends = [(c.sender, c.receiver) for c in self._wiring.connections.values()]
         known = {end.component for pair in ends for end in pair} | {*unsure}
-        is_alone = len({*self._wiring.members, *unsure}) < 2
-        for name, member in () if is_alone else self._wiring.members.items():
+        registered = {name: self._wiring.member_of(name) for name in self._wiring.registered}
+        is_alone = len({*registered, *unsure}) < 2
+        for name, member in () if is_alone else registered.items():
             if name not in known and self._reader.needs_streams(member.component):
                 message = f"component '{name}' is not connected to anything"
                 yield name, _warning(self._component_at(name), "W303", message, "connect it, or delete it")
@@ -107,7 +108,7 @@ class _Warnings:
         """Yield the cycles in which every edge can be full."""
         blocking = [c for c in self._wiring.connections.values() if c.options.when_full == "block"]
         links = [(c.sender.component, c.receiver.component) for c in blocking]
-        for cycle in Topology.of(self._wiring.members, links).cycles:
+        for cycle in Topology.of(self._wiring.registered, links).cycles:
             names = set(cycle)
             inside = [c.key for c in blocking if {c.sender.component, c.receiver.component} <= names]
             message = (
@@ -125,7 +126,8 @@ class _Warnings:
 
     def types(self) -> Iterator[Problem]:
         """Yield the ports whose types exist for type checkers only, so that nobody can check them here."""
-        for name, member in self._wiring.members.items():
+        for name in self._wiring.registered:
+            member = self._wiring.member_of(name)
             file, _, line = member.ports.where.rpartition(":")
             place = place_of((file, int(line)) if file else ("", 0), self._component_at(name))
             for sentence in member.ports.unresolved:
@@ -134,8 +136,8 @@ class _Warnings:
 
     def sources(self) -> Iterator[Problem]:
         """Yield what is probably not meant in the sources of the components."""
-        for member in self._wiring.members.values():
-            yield from self._reader.warnings_of(member.component)
+        for name in self._wiring.registered:
+            yield from self._reader.warnings_of(self._wiring.member_of(name).component)
 
 
 def _warning(position: Position, code: str, message: str, hint: str) -> Problem:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
-import zlib
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from headrace.exceptions import EdgeFullError, ReaderEndedError
 from headrace.model.options import OutputOptions
 
 from .edge import READER_ENDED, Edge
 from .send_stream import EdgeSendStream
+from .spread import Group, Spread
 
 T = TypeVar("T")
-_BROADCAST = OutputOptions()
 
 
-class Outlet(Generic[T]):
+class Outlet(Spread[T]):
     """An output port: its edges, its handles, and how messages spread over the edges.
+
+    Its targets are edges, and groups of edges of which each message takes one as if they were one edge.
 
     A message that every edge has plain room for is appended to ``pending``; a reader that needs messages flushes
     them to all edges at once. So ``send`` is one comparison and one append, however many edges there are.
@@ -36,7 +37,6 @@ class Outlet(Generic[T]):
 
     __slots__ = (
         "_plain",
-        "_turn",
         "budget",
         "confirms",
         "discarded",
@@ -45,7 +45,6 @@ class Outlet(Generic[T]):
         "lanes",
         "name",
         "open_lanes",
-        "options",
         "pending",
         "room",
         "sent",
@@ -53,9 +52,10 @@ class Outlet(Generic[T]):
     )
 
     def __init__(self, name: str, options: OutputOptions | None = None) -> None:
+        super().__init__(options)
         self.name = name
-        self.options = options or _BROADCAST
         self.lanes: list[Edge[T]] = []
+        self.targets = cast("list[Edge[T] | Group[T]]", self.lanes)  # the same list, until there is a group
         self.open_lanes: list[Edge[T]] = []
         self.handles: list[EdgeSendStream[T]] = []
         self.taps: tuple[Callable[[T], None], ...] = ()
@@ -67,12 +67,17 @@ class Outlet(Generic[T]):
         self.ended = False
         self.confirms = False
         self._plain = False
-        self._turn = 0
 
-    def add(self, edge: Edge[T]) -> None:
-        """Let another edge leave this port."""
+    def add(self, edge: Edge[T], group: Group[T] | None = None) -> None:
+        """Let another edge leave this port: as a target of its own, or as one more of a group."""
         self.flush()
+        if group is not None and self.targets is self.lanes:
+            self.targets = [*self.lanes]
         self.lanes.append(edge)
+        if group is not None:
+            group.targets.append(edge)
+        if self.targets is not self.lanes and group not in self.targets:
+            self.targets.append(group or edge)
         self.choose_path()
 
     def spread(self, options: OutputOptions) -> None:
@@ -80,6 +85,18 @@ class Outlet(Generic[T]):
         self.flush()
         self.options = options
         self.choose_path()
+
+    def group_of(self, edge: Edge[T]) -> Group[T] | None:
+        """Return the group that an edge is one of; None where it is a target of its own."""
+        return next((one for one in self.targets if isinstance(one, Group) and edge in one.targets), None)
+
+    def spread_group(self, edge: Edge[T], options: OutputOptions) -> None:
+        """Change how messages spread over the group that an edge is one of."""
+        group = self.group_of(edge)
+        if group is not None:
+            self.flush()
+            group.options = options
+            self.choose_path()
 
     def add_tap(self, tap: Callable[[T], None]) -> None:
         """Call ``tap`` with each message that ``send`` accepts, from now on; it must be quick and not raise."""
@@ -127,13 +144,16 @@ class Outlet(Generic[T]):
 
     def choose_path(self) -> None:
         """Find out anew whether messages may be pending; called whenever an edge, a tap or an option changes."""
-        self.open_lanes = [edge for edge in self.lanes if not edge.ended]
+        self.refresh()
+        same = self.targets is self.lanes
+        self.open_lanes = cast("list[Edge[T]]", self.alive) if same else self.edges()
         self.confirms = any(edge.store.confirms for edge in self.open_lanes)
         self._plain = (
             self.options.fan_out == "broadcast"
             and bool(self.open_lanes)
             and not self.taps
             and not self.confirms
+            and len(self.targets) == len(self.lanes)
             and not any(edge.options.copy for edge in self.open_lanes)
         )
         self.update_room()
@@ -167,8 +187,8 @@ class Outlet(Generic[T]):
                 room = min(room, edge.free + len(self.pending))
         self.room = max(room, 0)
 
-    def offer(self, item: T) -> Edge[T] | None:
-        """Accept ``item`` on all edges it goes to, or return an edge it has to wait for.
+    def offer(self, item: T) -> list[Edge[T]]:
+        """Accept ``item`` on all edges it goes to, or return edges: it has to wait until one of them has room.
 
         Nothing suspends in between, so a cancelled send has reached no edge.
 
@@ -183,79 +203,42 @@ class Outlet(Generic[T]):
             self.sent += 1
         else:
             full = self._offer_slowly(item)
-            if full is not None:
+            if full:
                 return full
         self.update_room()
-        return None
+        return []
 
     # --- the long way ----------------------------------------------------------------------------------
 
-    def _offer_slowly(self, item: T) -> Edge[T] | None:
+    def _offer_slowly(self, item: T) -> list[Edge[T]]:
         if not self.lanes:
             self.discarded += 1
             self._tell_taps(item)
-            return None
-        targets = self._targets(item)
-        for edge in targets:
+            return []
+        if not self.open_lanes:
+            raise ReaderEndedError(f"{self.name}: every reader has ended ({READER_ENDED})")
+        chosen = self.choose(item)
+        for edge in chosen:
             if edge.holds_back:
-                return edge
+                return self.room_for(item)
             if edge.full and edge.options.when_full == "error":
                 raise EdgeFullError(f"{edge.key} is full ({edge.buffered}/{edge.options.buffer_size})")
-        copies = [copy.deepcopy(item) if edge.options.copy else item for edge in targets]
-        for edge, one in zip(targets, copies, strict=True):
+        copies = [copy.deepcopy(item) if edge.options.copy else item for edge in chosen]
+        for edge, one in zip(chosen, copies, strict=True):
             edge.append(one)
         self.sent += 1
         self._tell_taps(item)
-        return None
+        return []
 
     def _tell_taps(self, item: T) -> None:
         for tap in self.taps:
             tap(item)
-
-    def _targets(self, item: T) -> list[Edge[T]]:
-        alive = self.open_lanes
-        if not alive:
-            raise ReaderEndedError(f"{self.name}: every reader has ended ({READER_ENDED})")
-        if self.options.fan_out == "broadcast":
-            return alive
-        if self.options.fan_out == "balance":
-            return [self._next_with_room(alive)]
-        assert self.options.key is not None
-        return [self.lanes[_digest(self.options.key(item)) % len(self.lanes)]]
-
-    def _next_with_room(self, alive: list[Edge[T]]) -> Edge[T]:
-        """Return the next edge with room; without any, rather one to wait for than one that drops."""
-        turns = [alive[(self._turn + offset) % len(alive)] for offset in range(len(alive))]
-        self._turn += 1
-        with_room = (edge for edge in turns if not edge.full)
-        return next(with_room, None) or next((edge for edge in turns if edge.holds_back), turns[0])
 
     async def confirm(self) -> None:
         """Return when all that was accepted is safe on the edges that make a promise of it."""
         for edge in self.open_lanes:
             if edge.store.confirms:
                 await edge.store.confirm()
-
-    def waits_on(self, full: Edge[T]) -> list[Edge[T]]:
-        """Return the edges of which any one having room lets the sender of ``full`` try again."""
-        return self.open_lanes if self.options.fan_out == "balance" else [full]
-
-    def queue(self) -> Edge[T] | None:
-        """Return an edge on which others wait for room, and behind whom a sender has to queue up; or None."""
-        if self.options.fan_out == "by_key":
-            return None
-        return next((edge for edge in self.open_lanes if edge.blocked), None)
-
-
-def _digest(key: Hashable) -> int:
-    """Return the same number for equal keys; for text, bytes and tuples of them in every process too."""
-    if isinstance(key, str):
-        return zlib.crc32(key.encode("utf-8", "surrogatepass"))
-    if isinstance(key, bytes):
-        return zlib.crc32(key)
-    if isinstance(key, tuple):
-        return zlib.crc32(",".join(str(_digest(part)) for part in key).encode())
-    return hash(key)
 
 
 AnyOutlet = Outlet[Any]

@@ -101,7 +101,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         if left <= 0:
             self._turn_ends = left = 0
             queue = outlet.queue()
-            if queue is not None:
+            if queue:
                 await self._wait_and_send(item, queue, first=False)
                 return
             moved, self._seen = outlet.accepted - self._seen, outlet.accepted
@@ -110,7 +110,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
                 self._check_open()
         outlet.budget = (left or self._pace.span) - 1  # this message is one of them
         full = outlet.offer(item)
-        if full is not None:
+        if full:
             await self._wait_and_send(item, full, first=left > 0)
         elif outlet.confirms:
             await outlet.confirm()
@@ -128,25 +128,24 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
             outlet.pending.append(item)
             return
         self._check_open()
-        if self._outlet.offer(item) is not None:
+        if self._outlet.offer(item):
             raise WouldBlock
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedResourceError
 
-    async def _wait_and_send(self, item: T, full: Edge[T], *, first: bool) -> None:
-        """Wait for room and send; what wakes this task is passed on if there is still room.
+    async def _wait_and_send(self, item: T, edges: list[Edge[T]], *, first: bool) -> None:
+        """Wait for room on one of the edges and send; what wakes this task is passed on if there is still room.
 
         Tasks that compete for room take turns of a few messages. A task that finds the edge full in the
         middle of its turn, or was woken but beaten to the room, waits at the front; else some starve.
         """
         outlet = self._outlet
-        turn = (
-            self._turn_ends - outlet.accepted if first else min(_LARGEST_TURN, full.options.buffer_size // 8)
-        )
+        turn = min(_LARGEST_TURN, edges[0].options.buffer_size // 8)
+        if first:
+            turn = self._turn_ends - outlet.accepted
         while True:
-            edges = outlet.waits_on(full)
             waiter = Waiter()
             for edge in edges:
                 edge.blocked.insert(0 if first else len(edge.blocked), waiter)
@@ -165,11 +164,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
                     edge.blocked.remove(waiter)
                     if waiter.served:
                         edge.look_after_senders()
-            if again is None:
+            if not again:
                 self._turn_ends = outlet.accepted + max(turn - 1, 0) if rivals else 0
                 break
-            first = again in edges
-            full = again
+            first = again[0] in edges
+            edges = again
         if outlet.confirms:
             await outlet.confirm()
 

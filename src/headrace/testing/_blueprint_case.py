@@ -63,8 +63,8 @@ class Case:
         self._complaints = complaints
         self._timeout = timeout
         self._component = "" if spec.component is None else spec.component.text
-        if spec.component is not None and self._component not in harness.components:
-            hint = did_you_mean(self._component, harness.components)
+        if spec.component is not None and harness.wiring.get(self._component) is None:
+            hint = did_you_mean(self._component, harness.wiring.registered)
             message = f"no component is named '{spec.component}'"
             complaints.error(spec.component.position, "E221", message, hint)
             return
@@ -87,7 +87,7 @@ class Case:
         endpoint, direction = found
         messages = written.messages
         if what == "send":
-            kind = _type_at(self._harness.wiring.members[endpoint.component], endpoint.port, direction)
+            kind = _type_at(self._harness.wiring.member_of(endpoint.component), endpoint.port, direction)
             pairs = zip(written.messages, written.positions, strict=True)
             messages = tuple(self._message(value, place, kind, endpoint) for value, place in pairs)
         return _Port(endpoint, direction, written, messages)
@@ -114,7 +114,7 @@ class Case:
             except WiringError as error:
                 errors.append(error)
                 continue
-            member = self._harness.wiring.members[endpoint.component]
+            member = self._harness.wiring.member_of(endpoint.component)
             if self._component or endpoint.port in (member.outlets if way == "output" else member.inlets):
                 return endpoint, way
         if errors:
@@ -151,7 +151,7 @@ class Case:
 
     async def _run_component(self) -> None:
         wiring = self._harness.wiring
-        member = wiring.members[self._component]
+        member = wiring.member_of(self._component)
         ends = [(c.sender, c.receiver) for c in wiring.connections.values()]
         inputs = [receiver.port for _, receiver in ends if receiver.component == self._component]
         outputs = [sender.port for sender, _ in ends if sender.component == self._component]
@@ -186,7 +186,8 @@ class Case:
 
     async def _run_graph(self) -> None:
         replaced: dict[str, Any] = {}
-        for name, member in self._harness.wiring.members.items():
+        wiring = self._harness.wiring
+        for name, member in ((name, wiring.member_of(name)) for name in wiring.registered):
             if (self.spec.send and member.is_source) or self._is_left_out(name, member):
                 replaced[name] = None
         for other in self.spec.replace:
@@ -261,7 +262,7 @@ class Case:
             self.mismatches.append(Mismatch("; ".join([text, *said]), self.spec.place("dead_letters")))
 
     def _is_source_output(self, port: _Port) -> bool:
-        return port.direction == "output" and not self._harness.wiring.members[self._component].ports.inputs
+        return port.direction == "output" and not self._harness.wiring.member_of(self._component).ports.inputs
 
 
 async def _keeping(job: Callable[[], Any], errors: list[Exception], cancel: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from anyio import Event
 
 from headrace.exceptions import UnknownPortError, WiringError
 from headrace.model.endpoint import Endpoint, did_you_mean
-from headrace.runtime.wiring import Wiring
+from headrace.runtime.wiring import Member, Wiring
 
 Direction = Literal["output", "input"]
 
@@ -66,9 +66,9 @@ class Records:
         self._records: dict[tuple[Direction, Endpoint], Record] = {}
 
     def attach(self) -> None:
-        """Tap every port that there is."""
+        """Tap every port that there is; what replicas have in common goes to one record as well."""
         for direction, endpoint, port in self._ports():
-            record = self._records[direction, endpoint] = Record(self.stirred)
+            record = self._records.setdefault((direction, endpoint), Record(self.stirred))
             port.add_tap(record.add)
 
     def detach(self) -> None:
@@ -80,7 +80,8 @@ class Records:
 
     def _ports(self) -> list[tuple[Direction, Endpoint, Any]]:
         found: list[tuple[Direction, Endpoint, Any]] = []
-        for name, member in self._wiring.members.items():
+        named = [(name, member) for member in self._wiring.members.values() for name in _names_of(member)]
+        for name, member in named:
             found += [("output", Endpoint(name, port), outlet) for port, outlet in member.outlets.items()]
             found += [("input", Endpoint(name, port), inlet) for port, inlet in member.inlets.items()]
         return found
@@ -135,12 +136,17 @@ class Records:
         return endpoint
 
 
+def _names_of(member: Member) -> list[str]:
+    """Return the names of a component: a replica has its own, and the one that all of them share."""
+    return [member.name, member.replica_of] if member.replica_of else [member.name]
+
+
 def directions(wiring: Wiring, port: str) -> tuple[Direction, Direction]:
     """Return in which direction to look first for the port that a text names.
 
     A component alone is meant by its output, where it has one besides ``rejected``.
     """
-    member = wiring.members.get(port)
+    member = wiring.get(port)
     declared = None if member is None else member.ports.outputs
     is_sink = declared is not None and all(one.optional for one in declared.values())
     return ("input", "output") if is_sink else ("output", "input")

@@ -19,7 +19,9 @@ from headrace.model.component_status import ComponentState
 from headrace.model.endpoint import Endpoint
 from headrace.model.ledger import SystemLedger
 from headrace.model.report import DeadLetter, ShutdownReport
+from headrace.runtime.replicas import edges_of_target
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
+from headrace.streams.edge import AnyEdge
 
 from ._records import Records
 from ._stand_ins import StandIn
@@ -72,8 +74,9 @@ class LiveSystem:
                 await self._put(endpoint, message)
 
     async def _send_from(self, endpoint: Endpoint, message: Any) -> None:
-        outlet = self.harness.wiring.members[endpoint.component].outlets[endpoint.port]
-        if outlet.ended:
+        outlets = self.harness.wiring.outlets(str(endpoint))
+        outlet = next((one for one in outlets if not one.ended), None)
+        if outlet is None:
             await self._refuse(str(endpoint))
         handle = outlet.open()
 
@@ -92,15 +95,19 @@ class LiveSystem:
             handle.close()
 
     async def _put(self, endpoint: Endpoint, message: Any) -> None:
-        edges = self.harness.wiring.members[endpoint.component].inlets[endpoint.port].lanes
-        edge = next((edge for edge in edges if not edge.ended), None)
-        if edge is not None:
-            await self._until_room(lambda: not edge.holds_back, str(endpoint))
-        if edge is None or edge.ended:
+        members = self.harness.wiring.members_of(endpoint.component)
+        lanes = [edge for member in members for edge in member.inlets[endpoint.port].lanes]
+
+        def edges() -> list[AnyEdge]:
+            return edges_of_target(lanes, message)
+
+        await self._until_room(lambda: not any(edge.holds_back for edge in edges()), str(endpoint))
+        chosen = edges()
+        if not chosen:
             await self._refuse(str(endpoint))
-        else:
+        for edge in chosen:
             edge.append(message)
-            self._records.stirred()
+        self._records.stirred()
 
     async def _until_room(self, done: Callable[[], bool], port: str) -> None:
         state = await self.until(done, f"room on {port}")

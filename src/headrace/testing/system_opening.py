@@ -18,8 +18,8 @@ from headrace.exceptions import WiringError
 from headrace.model.endpoint import did_you_mean
 from headrace.model.options import Attempts, Timeouts
 from headrace.runtime.resources import ResourceSpec
+from headrace.runtime.roster import Registered
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
-from headrace.runtime.wiring import Member
 
 from ._stand_ins import StandIn
 from .live_system import LONGEST_WAIT, LiveSystem, hosting
@@ -75,7 +75,7 @@ class Opened:
         self._drain = drain
         self.timeout = timeout
         self._timeouts: Timeouts = self.harness.timeouts
-        self._members: dict[str, Member] = {}
+        self._replaced: list[Registered] = []
         self._resources: dict[str, ResourceSpec] = {}
         self._attempts: dict[str, Attempts] = {}
         try:
@@ -88,14 +88,15 @@ class Opened:
 
     def _replace(self, name: str, other: Any) -> None:
         wiring = self.harness.wiring
-        if name in wiring.members:
-            old = self._members[name] = wiring.members[name]
+        old = wiring.get(name)
+        if old is not None:
             self.harness.replace(name, StandIn(name, old.ports) if other is None else other)
+            self._replaced.append(old)
         elif name in wiring.resources:
             self._resources[name] = wiring.resources[name]
             self.harness.replace(name, as_resource(other))
         else:
-            hint = did_you_mean(name, [*wiring.members, *wiring.resources])
+            hint = did_you_mean(name, [*wiring.registered, *wiring.resources])
             raise WiringError(f"there is no component or resource '{name}' to replace", hint=hint)
 
     def _hurry(self) -> None:
@@ -113,11 +114,10 @@ class Opened:
         self.harness.timeouts = self._timeouts
         for name, attempts in self._attempts.items():
             wiring.components[name].attempts = attempts
-        for name, member in self._members.items():
-            wiring.members[name] = member
-            wiring.components[name] = member.component
+        for old in reversed(self._replaced):
+            wiring.put_back(old)
         wiring.resources.update(self._resources)
-        if self._members:
+        if self._replaced:
             wiring.open()  # so that the next run joins the streams anew, to those that are back
 
 
