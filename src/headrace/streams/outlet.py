@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from headrace.exceptions import EdgeFullError, ReaderEndedError
@@ -14,6 +14,9 @@ from .edge import READER_ENDED, Edge
 from .send_stream import EdgeSendStream
 
 T = TypeVar("T")
+
+UNLIMITED = 1 << 30
+"""The room of an output that nothing is connected to."""
 
 
 class Outlet(Generic[T]):
@@ -187,9 +190,34 @@ class Outlet(Generic[T]):
         self.update_room()
         return None
 
+    @property
+    def free(self) -> int:
+        """How many messages all edges surely take at once; one at most where the user has a say in how."""
+        if not self.lanes:
+            return UNLIMITED
+        lanes = self.open_lanes
+        if not lanes or any(edge.blocked for edge in self.lanes):
+            return 0
+        free = max(min(edge.free for edge in lanes), 0)
+        if self.options.key is not None or any(edge.options.copy for edge in lanes):
+            return min(free, 1)  # what a key or a copy raises is about one message
+        return free
+
+    def accept_all(self, items: Sequence[T]) -> None:
+        """Accept messages on all edges they go to, whether there is room or not; where it drops, that is done."""
+        self.flush()
+        if self._plain and all(edge.options.when_full == "block" for edge in self.open_lanes):
+            for edge in self.open_lanes:
+                edge.accept_all(items)
+            self.sent += len(items)
+        else:
+            for item in items:
+                self._offer_slowly(item, force=True)
+        self.update_room()
+
     # --- the long way ----------------------------------------------------------------------------------
 
-    def _offer_slowly(self, item: T) -> Edge[T] | None:
+    def _offer_slowly(self, item: T, *, force: bool = False) -> Edge[T] | None:
         if not self.lanes:
             self.discarded += 1
             self._tell_taps(item)
@@ -197,12 +225,13 @@ class Outlet(Generic[T]):
         targets = self._targets(item)
         for edge in targets:
             if edge.holds_back:
-                return edge
-            if edge.full and edge.options.when_full == "error":
+                if not force:
+                    return edge
+            elif edge.full and edge.options.when_full == "error":
                 raise EdgeFullError(f"{edge.key} is full ({edge.buffered}/{edge.options.buffer_size})")
         copies = [copy.deepcopy(item) if edge.options.copy else item for edge in targets]
         for edge, one in zip(targets, copies, strict=True):
-            edge.append(one)
+            edge.accept(one) if edge.holds_back else edge.append(one)
         self.sent += 1
         self._tell_taps(item)
         return None
@@ -253,4 +282,4 @@ def _digest(key: Hashable) -> int:
 
 AnyOutlet = Outlet[Any]
 
-__all__ = ["AnyOutlet", "Outlet"]
+__all__ = ["UNLIMITED", "AnyOutlet", "Outlet"]

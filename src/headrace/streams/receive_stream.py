@@ -226,6 +226,30 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._all_in_hand = True
         return chunk
 
+    async def take(self) -> Iterator[T]:
+        """Return what hands over the next messages: each is in hand from its turn on, until the turn of the next.
+
+        The others stay on the edge, as far as anybody can tell; whoever stops half-way leaves them there. The last
+        one stays in hand until the next call. The iterator is good until anything else is received on this handle.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        if not self.unhanded:
+            await self._next_chunk()
+        return self._iterator
+
+    def take_back(self, number: int) -> None:
+        """Let the last messages that ``take`` has handed over be handed over once more, by its next call.
+
+        Args:
+            number: How many; not more than were handed over since the last call of ``take`` that waited.
+        """
+        place = len(self._chunk) - self.unhanded - number
+        self._iterator = iter(self._chunk)
+        self._iterator.__setstate__(place)  # type: ignore[attr-defined]
+
     async def __anext__(self) -> T:
         try:
             return await self.receive()
