@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -23,8 +23,9 @@ from headrace.model.port import PortTable
 from headrace.model.settings import convert_settings
 
 from .context import Context
+from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
-from .function_signature import parameters, ports, title, underlying, yields
+from .function_signature import is_async, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
 from .harness_component import HarnessComponent
@@ -108,13 +109,19 @@ class FunctionComponent(HarnessComponent):
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
+        if attempts.concurrency > 1 and not is_async(function.fn):
+            raise ConfigError(
+                f"{name}: concurrency is for asynchronous functions of a message",
+                hint="write `async def`, or leave it out",
+                field="concurrency",
+            )
         self.function = function
         self.port_table = function.port_table
         self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
         self._arguments: dict[str, Any] = self.config
         self._meta: Meta | None = None
         self.outputs = Outputs({})
-        self.stage: Stage = stage_of(function.fn, underlying(function.fn))
+        self.stage: Stage = stage_of(function.fn, function.fn)
         self.begun: deque[Begun] = deque()
         self.fused_out: Any = None
 
@@ -134,12 +141,20 @@ class FunctionComponent(HarnessComponent):
             await send_yielded(self.function.fn(**self._arguments), self.outputs, self._is_stopping)
             return
         self.begun.clear()
-        self.stage = stage_of(self._bound(), underlying(self.function.fn))
+        self.stage = stage_of(self._bound(), self.function.fn)
         stream: Any = self.receive_streams["in"]
+        if self.attempts.concurrency > 1:
+            await work_concurrently(
+                stream, self.attempts.concurrency, self._prepare, ordered=self.attempts.ordered
+            )
+            return
         if not hasattr(stream, "take"):  # AnyIO's own
             async for message in stream:
                 await self._work_on(message)
             return
+        await self._work_on_batches(stream)
+
+    async def _work_on_batches(self, stream: Any) -> None:
         while True:
             try:
                 messages = await stream.take()
@@ -199,65 +214,71 @@ class FunctionComponent(HarnessComponent):
         """Send all outputs of one message, once it is through or has failed for good."""
         if self.begun:
             begun = self._already_begun(message)
-        results = await self._attempt(message, begun)
+        results = await self._attempt(message, self.receive_streams["in"], begun)
         if results:
             await self.outputs.send(*sorted_out(results))
 
-    async def _attempt(self, message: object, begun: Begun | None) -> list[Any]:
+    async def _prepare(self, message: object, handle: Any) -> Callable[[], Awaitable[None]]:
+        """Work on one of several messages; what is returned sends its outputs."""
+        results = await self._attempt(message, handle, None)
+        return functools.partial(self.outputs.send, *sorted_out(results))
+
+    async def _attempt(self, message: object, stream: Any, begun: Begun | None) -> list[Any]:
         """Return all outputs of a message, or none where it failed for good."""
         attempt = 1
-        self._meta = None if begun is None else begun.meta
+        meta = None if begun is None else begun.meta
         while True:
             try:
                 if begun is None:
-                    return await self._call(message, attempt)
+                    arguments = self._arguments
+                    if self.function.meta_parameter:
+                        meta = self._next_meta(meta, attempt)
+                        arguments = {**arguments, self.function.meta_parameter: meta}
+                    return await _outputs_of(self.function.fn(message, **arguments))
                 if begun.error is not None:
                     raise begun.error
                 return await _outputs_of(begun.result)
             except Exception as error:
                 if attempt >= self.attempts.attempts:
-                    return await self._give_up(message, error, attempt)
+                    failed = Begun(message, error=error, meta=meta)
+                    return await self._give_up(failed, attempt, stream)
                 attempt += 1
                 begun = None
             await anyio.sleep(self.attempts.pause_before(attempt))
 
-    async def _call(self, message: object, attempt: int) -> list[Any]:
-        if self.function.meta_parameter:
-            return await _outputs_of(self.function.fn(message, **self._with_meta(attempt)))
-        return await _outputs_of(self.function.fn(message, **self._arguments))
-
     def _call_with_new_meta(self, message: object) -> Any:
-        self._meta = None
-        return self.function.fn(message, **self._with_meta(1))
+        self._meta = self._next_meta(None, 1)
+        return self.function.fn(message, **self._arguments, **{self.function.meta_parameter: self._meta})
 
-    def _with_meta(self, attempt: int) -> dict[str, Any]:
-        """Return the arguments with what is known about the message; its id stays the same at each attempt."""
-        if self._meta is None:
-            self._meta = Meta((self.context or Context(self.name)).new_id())
-        self._meta = msgspec.structs.replace(self._meta, attempt=attempt)
-        return {**self._arguments, self.function.meta_parameter: self._meta}
+    def _next_meta(self, known: Meta | None, attempt: int) -> Meta:
+        """Return what is known about a message; its id stays the same at each attempt."""
+        if known is None:
+            known = Meta((self.context or Context(self.name)).new_id())
+        return msgspec.structs.replace(known, attempt=attempt)
 
-    async def _give_up(self, message: object, error: Exception, attempts: int) -> list[Any]:
+    async def _give_up(self, failed: Begun, attempts: int, stream: Any) -> list[Any]:
+        """Do with a message what ``on_error`` says, and enter it in the books, where its stream keeps any."""
+        message, error = failed.message, failed.error
+        assert error is not None
         action = self.attempts.on_error
         if action == "reject":
             return [Rejected(message, f"{type(error).__name__}: {error}")]
+        settle = getattr(stream, "settle", _keep_no_books)
         if action == "drop":
-            self._settle("dropped", "on_error")
+            settle("dropped", "on_error")
             return []
         put_away = None if self.context is None else self.context.dead_letter
         if action == "crash" or put_away is None:
             raise error
-        edge = getattr(self.receive_streams["in"], "edge_in_hand", "")
-        known = self._meta.id if self._meta is not None else ""
+        edge = getattr(stream, "edge_in_hand", "")
+        known = "" if failed.meta is None else failed.meta.id
         await put_away(message, error, attempts=attempts, edge=edge, id=known)
-        self._settle("dead_lettered")
+        settle("dead_lettered")
         return []
 
-    def _settle(self, outcome: str, reason: str = "") -> None:
-        """Enter the message in hand in the books, where the stream keeps any: AnyIO's own does not."""
-        settle = getattr(self.receive_streams["in"], "settle", None)
-        if settle is not None:
-            settle(outcome, reason)
+
+def _keep_no_books(outcome: str, reason: str = "") -> None:
+    """Stand in for AnyIO's own streams."""
 
 
 @overload
@@ -266,7 +287,13 @@ def component(fn: Callable[P, R], /) -> ComponentFunction[P, R]: ...
 
 @overload
 def component(
-    *, attempts: int = 3, on_error: OnError = "dead_letter", backoff: float = 0.05
+    *,
+    attempts: int = 3,
+    on_error: OnError = "dead_letter",
+    backoff: float = 0.05,
+    concurrency: int = 1,
+    ordered: bool = True,
+    fuse: bool = True,
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -277,6 +304,9 @@ def component(
     attempts: int = 3,
     on_error: OnError = "dead_letter",
     backoff: float = 0.05,
+    concurrency: int = 1,
+    ordered: bool = True,
+    fuse: bool = True,
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -290,11 +320,14 @@ def component(
         attempts: How often a message is tried in all.
         on_error: What happens after the last attempt: ``dead_letter``, ``reject``, ``drop`` or ``crash``.
         backoff: Seconds before the second attempt, doubling with each further one.
+        concurrency: How many messages an asynchronous function works on at once.
+        ordered: Whether its outputs keep the order of the messages; else each is sent when it is there.
+        fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
-    policy = Attempts(attempts, on_error, backoff)
+    policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse)
 
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from headrace.model.message import Meta, Rejected
 
+from .function_signature import is_async, underlying
+
 Kind = Literal["unknown", "map", "flat", "each"]
 
 _MANY_TYPES = 100
@@ -143,16 +145,22 @@ class Stage:
 
 
 def stage_of(call: Callable[[Any], Any], fn: Any) -> Stage:
-    """Return the stage of a function; ``fn`` is the plain function behind the call."""
-    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+    """Return the stage of a function ``fn``, which ``call`` calls with all its other arguments."""
+    if is_async(fn):
         return Stage(call, "each")
-    return Stage(call, "flat" if inspect.isgeneratorfunction(fn) else "unknown")
+    return Stage(call, "flat" if inspect.isgeneratorfunction(underlying(fn)) else "unknown")
 
 
-def sorted_out(outputs: list[Any]) -> tuple[list[Any], list[Any]]:
+def sorted_out(outputs: list[Any]) -> tuple[list[Any], Sequence[Any]]:
     """Tell apart what goes to ``out`` and to ``rejected``; None goes nowhere."""
-    good = [output for output in outputs if output is not None and not isinstance(output, Rejected)]
-    return good, [output for output in outputs if isinstance(output, Rejected)]
+    types = set(map(type, outputs))
+    rejected: Sequence[Any] = ()
+    if any(issubclass(kind, Rejected) for kind in types):
+        rejected = [output for output in outputs if isinstance(output, Rejected)]
+        outputs = [output for output in outputs if not isinstance(output, Rejected)]
+    if NoneType in types:
+        outputs = [output for output in outputs if output is not None]
+    return outputs, rejected
 
 
 def _is_open(kind: type) -> bool:

@@ -160,8 +160,9 @@ class Edge(Generic[T]):
             self.inlet.wake()
 
     def pass_on(self, number: int) -> None:
-        """Enter in the books messages that went by: accepted, and not stored, because somebody has them already."""
+        """Enter in the books messages that went by: accepted and acknowledged, and never stored."""
         self.accepted_before += number
+        self.settled_before += number
         self.outlet.sent += number
 
     def _store(self, item: T) -> None:
