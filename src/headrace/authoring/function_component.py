@@ -156,6 +156,9 @@ class FunctionComponent(HarnessComponent):
 
     async def _work_on_batches(self, stream: Any) -> None:
         while True:
+            if self.outputs.is_late:
+                stream.settle()
+                await self.outputs.catch_up()
             try:
                 messages = await stream.take()
             except anyio.EndOfStream:

@@ -15,15 +15,19 @@ class Outputs:
 
     Attributes:
         room: How many outputs ``put`` could take when ``look`` was called last.
+        is_fused: Whether others work in our task.
     """
 
-    __slots__ = ("_ports", "out", "rejected", "room")
+    __slots__ = ("_ports", "is_fused", "out", "rejected", "room")
 
     def __init__(self, streams: Mapping[str, Any], out: Any = None) -> None:
-        self.out = out if out is not None else streams.get("out")
+        self.out: Any = out if out is not None else streams.get("out")
         self.rejected = streams.get("rejected")
+        self.is_fused = out is not None
         self.room = 0
-        self._ports = [port for port in (self.out, self.rejected) if port is not None]
+        ports = (self.out, self.rejected)
+        # What nothing is connected to has room for ever; the others are asked for each batch.
+        self._ports = [port for port in ports if port is not None and getattr(port, "free", 0) < _UNLIMITED]
 
     def look(self) -> int:
         """Return how many outputs can be put at once, whichever port they go to; 0 where each may have to wait."""
@@ -41,6 +45,15 @@ class Outputs:
             self.out.put_all(outputs)
         if rejected and self.rejected is not None:
             self.rejected.put_all(rejected)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether those who work in our task had a backlog at the last ``look``, so that they should go first."""
+        return self.is_fused and bool(self.out.is_late)
+
+    async def catch_up(self) -> None:
+        """Let them work it off, if they can; there must be nothing in hand."""
+        await self.out.catch_up()
 
     async def send(self, outputs: Sequence[Any], rejected: Sequence[Any]) -> None:
         """Send what one message gave: wait for room for the first output, and then send all of them at once.

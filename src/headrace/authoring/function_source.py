@@ -16,7 +16,7 @@ from .function_stage import sorted_out
 QUANTUM = 0.0005
 """Seconds after which a source that need not wait lets others have their turn."""
 
-_WIDEST = 256
+_WIDEST = 1024
 
 
 async def send_yielded(produced: Any, outputs: Outputs, is_stopping: Callable[[], bool]) -> None:
@@ -50,6 +50,9 @@ async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:
     Where there is room, nothing is awaited between the generator and the edge.
     """
     room = outputs.look()
+    if outputs.is_late:
+        await outputs.catch_up()
+        room = outputs.look()
     wanted = max(min(room, turn.span), 1)
     batch: list[Any] = []
     error = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.function_signature import is_async
 from headrace.model.fusing import Fusable, Joint, fused_joints
@@ -26,22 +28,30 @@ class FusedOut:
         stream: The stream that it stands in front of.
         edge: The only edge of that stream.
         reader: The component at its end.
+
+    Attributes:
+        is_late: Whether somebody in the run behind had messages of its own to work on when ``free`` was read.
     """
 
-    __slots__ = ("_edge", "_open", "_reader", "_stream")
+    __slots__ = ("_edge", "_open", "_reader", "_stream", "is_late")
 
     def __init__(self, stream: Any, edge: AnyEdge, reader: FunctionComponent) -> None:
         self._stream = stream
         self._edge = edge
         self._reader = reader
         self._open = False
+        self.is_late = False
 
     @property
     def free(self) -> int:
         """How many messages can be put now, through all that is fused behind."""
-        self._open = False
-        if self._reader_waits():
-            behind = self._reader.outputs.look()
+        self._open = self.is_late = False
+        if not self._reader_waits():
+            self.is_late = True
+        else:
+            outputs = self._reader.outputs
+            behind = outputs.look()
+            self.is_late = outputs.is_late
             if behind > 0:
                 self._open = True
                 return min(self._edge.options.buffer_size, max(int(behind / self._reader.stage.gain), 1))
@@ -49,7 +59,7 @@ class FusedOut:
 
     def put_all(self, items: Sequence[Any]) -> None:
         """Do the reader's work on messages, if that was found possible; else send them to it."""
-        if self._open and self._reader_waits():
+        if self._open and self._edge.inlet.hungry:  # whatever else comes to the reader wakes it
             self._work_on(items)
         else:
             self._stream.put_all(items)
@@ -58,17 +68,33 @@ class FusedOut:
         """Send a message to the reader, which does its work itself."""
         await self._stream.send(item)
 
+    async def catch_up(self) -> None:
+        """Give way to whoever in the run behind has a backlog, as long as that gets shorter.
+
+        Else a run that has come apart would stay so: who is quick would keep the edge of who is slow full.
+        """
+        while (late := self._laggard()) is not None:
+            before = late._edge.buffered
+            await checkpoint()
+            if self._laggard() is late and late._edge.buffered >= before:
+                return
+
+    def _laggard(self) -> FusedOut | None:
+        """Return the first joint of the run at which messages would have to take the edge."""
+        joint: Any = self
+        while isinstance(joint, FusedOut):
+            if not joint._reader_waits():
+                return joint
+            joint = joint._reader.outputs.out
+        return None
+
     def _reader_waits(self) -> bool:
-        """Whether the reader waits for a message, and nothing but a batch of ours can be the next."""
-        edge = self._edge
-        inlet, outlet = edge.inlet, edge.outlet
+        """Whether the reader waits for a message, so that none is on the edge, and nobody listens to it."""
+        inlet = self._edge.inlet
         return (
             len(inlet.hungry) == 1
-            and not edge.incoming
-            and not outlet.pending
             and not inlet.taps
-            and not outlet.taps
-            and not edge.stored
+            and not self._edge.outlet.taps
             and not inlet.shared
             and not self._reader.begun
             and self._reader.stage.kind in ("map", "flat")
