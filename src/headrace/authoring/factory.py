@@ -31,7 +31,7 @@ def build_component(
         factory: A class called as ``factory(name, config)``, a function (or method, partial, callable
             object), or a finished component.
         config: Its settings; not for a finished component.
-        attempts: What a function component does with a message that fails; only for functions.
+        attempts: How a function component works on its messages; only for functions.
 
     Raises:
         ConfigError: The settings do not fit.

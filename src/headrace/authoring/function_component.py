@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
 import msgspec
-from anyio.lowlevel import checkpoint
 
 from headrace.exceptions import ConfigError
 from headrace.model.message import Meta, Rejected
@@ -23,7 +23,11 @@ from headrace.model.port import PortTable
 from headrace.model.settings import convert_settings
 
 from .context import Context
-from .function_signature import parameters, ports, title, yields
+from .function_concurrency import work_concurrently
+from .function_outputs import Outputs
+from .function_signature import is_async, parameters, ports, title, yields
+from .function_source import send_yielded
+from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
 from .harness_component import HarnessComponent
 from .resource import ResourceNeed
 
@@ -84,7 +88,14 @@ class ComponentFunction(Generic[P, R]):
 
 
 class FunctionComponent(HarnessComponent):
-    """A component whose work is a function; made by ``ComponentFunction.build``."""
+    """A component whose work is a function; made by ``ComponentFunction.build``.
+
+    Attributes:
+        outputs: Where its outputs go.
+        stage: Its function at work.
+        begun: The messages on which it was called, and that it has still to receive.
+        fused_out: What its outputs go to instead of the stream ``out``; set by the runtime.
+    """
 
     def __init__(
         self,
@@ -98,11 +109,21 @@ class FunctionComponent(HarnessComponent):
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
+        if attempts.concurrency > 1 and not is_async(function.fn):
+            raise ConfigError(
+                f"{name}: concurrency is for asynchronous functions of a message",
+                hint="write `async def`, or leave it out",
+                field="concurrency",
+            )
         self.function = function
         self.port_table = function.port_table
         self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
         self._arguments: dict[str, Any] = self.config
         self._meta: Meta | None = None
+        self.outputs = Outputs({})
+        self.stage: Stage = stage_of(function.fn, function.fn)
+        self.begun: deque[Begun] = deque()
+        self.fused_out: Any = None
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
         """Get ready: take the resources that the function asks for.
@@ -114,83 +135,153 @@ class FunctionComponent(HarnessComponent):
         self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
 
     async def process(self) -> None:
-        """Run the function on each message, or send what the source yields."""
+        """Run the function on the messages, or send what the source yields."""
+        self.outputs = Outputs(self.send_streams, self.fused_out)
         if self.function.message_parameter is None:
-            await self._run_source()
+            await send_yielded(self.function.fn(**self._arguments), self.outputs, self._is_stopping)
             return
-        async for message in self.receive_streams["in"]:
-            for output in await self._attempt(message):
-                await self._send(output)
+        self.begun.clear()
+        self.stage = stage_of(self._bound(), self.function.fn)
+        stream: Any = self.receive_streams["in"]
+        if self.attempts.concurrency > 1:
+            await work_concurrently(
+                stream, self.attempts.concurrency, self._prepare, ordered=self.attempts.ordered
+            )
+            return
+        if not hasattr(stream, "take"):  # AnyIO's own
+            async for message in stream:
+                await self._work_on(message)
+            return
+        await self._work_on_batches(stream)
 
-    async def _run_source(self) -> None:
-        produced = self.function.fn(**self._arguments)
-        async with aclosing(_as_async(produced)) as items:
-            async for item in items:
-                await self._send(item)
-                if item is None:
-                    await checkpoint()  # nothing was sent, so nothing gave way
-                if self.context is not None and self.context.stop_event.is_set():
-                    return
+    async def _work_on_batches(self, stream: Any) -> None:
+        while True:
+            if self.outputs.is_late:
+                stream.settle()
+                await self.outputs.catch_up()
+            try:
+                messages = await stream.take()
+            except anyio.EndOfStream:
+                return
+            if self.begun or self.stage.kind == "each":
+                for message in messages:
+                    await self._work_on(message)
+            else:
+                await self._work_on_many(stream, messages)
 
-    async def _attempt(self, message: object) -> list[Any]:
+    def _is_stopping(self) -> bool:
+        return self.context is not None and self.context.stop_event.is_set()
+
+    def _bound(self) -> Callable[[Any], Any]:
+        """Return the function with all its arguments but the message, for the first attempt at one."""
+        if self.function.meta_parameter:
+            return self._call_with_new_meta
+        if self._arguments:
+            return functools.partial(self.function.fn, **self._arguments)
+        return self.function.fn
+
+    async def _work_on_many(self, stream: Any, messages: Iterator[Any]) -> None:
+        """Work on as many messages as there is room for; nothing is awaited before their outputs are sent.
+
+        Where there is no room, it works on one message and waits, with that one in hand.
+        """
+        room = self.outputs.look()
+        batch = self.stage.run(messages, max(room, 1))
+        if batch.unfinished:
+            stream.take_back(batch.open)
+            self.begin(stream.rest(), batch)
+        if room > 0:
+            self.outputs.put(batch.outputs, batch.rejected)
+        elif batch.outputs or batch.rejected:
+            await self.outputs.send(batch.outputs, batch.rejected)
+        if batch.error is not None and not batch.unfinished:
+            await self._work_on(stream.hand, Begun(None, error=batch.error, meta=self._meta))
+
+    def begin(self, messages: Iterable[Any], batch: Batch) -> None:
+        """Take note of messages that are received next, and on which the function was called already."""
+        results = iter(messages)
+        for result in batch.unfinished:
+            self.begun.append(Begun(next(results), result, meta=self._meta))
+        if batch.error is not None:
+            self.begun.append(Begun(next(results), error=batch.error, meta=self._meta))
+
+    def _already_begun(self, message: object) -> Begun | None:
+        """Return what is known of a message; forget all if it is not among those that were begun."""
+        while self.begun:
+            begun = self.begun.popleft()
+            if begun.message is message:
+                return begun
+        return None
+
+    async def _work_on(self, message: object, begun: Begun | None = None) -> None:
+        """Send all outputs of one message, once it is through or has failed for good."""
+        if self.begun:
+            begun = self._already_begun(message)
+        results = await self._attempt(message, self.receive_streams["in"], begun)
+        if results:
+            await self.outputs.send(*sorted_out(results))
+
+    async def _prepare(self, message: object, handle: Any) -> Callable[[], Awaitable[None]]:
+        """Work on one of several messages; what is returned sends its outputs."""
+        results = await self._attempt(message, handle, None)
+        return functools.partial(self.outputs.send, *sorted_out(results))
+
+    async def _attempt(self, message: object, stream: Any, begun: Begun | None) -> list[Any]:
         """Return all outputs of a message, or none where it failed for good."""
         attempt = 1
-        self._meta = None
+        meta = None if begun is None else begun.meta
         while True:
             try:
-                return await self._call(message, attempt)
+                if begun is None:
+                    arguments = self._arguments
+                    if self.function.meta_parameter:
+                        meta = self._next_meta(meta, attempt)
+                        arguments = {**arguments, self.function.meta_parameter: meta}
+                    return await _outputs_of(self.function.fn(message, **arguments))
+                if begun.error is not None:
+                    raise begun.error
+                return await _outputs_of(begun.result)
             except Exception as error:
                 if attempt >= self.attempts.attempts:
-                    return await self._give_up(message, error, attempt)
+                    failed = Begun(message, error=error, meta=meta)
+                    return await self._give_up(failed, attempt, stream)
                 attempt += 1
+                begun = None
             await anyio.sleep(self.attempts.pause_before(attempt))
 
-    async def _call(self, message: object, attempt: int) -> list[Any]:
-        if self.function.meta_parameter:
-            result = self.function.fn(message, **self._with_meta(attempt))
-        else:
-            result = self.function.fn(message, **self._arguments)
-        if inspect.isawaitable(result):
-            result = await result
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            async with aclosing(_as_async(result)) as items:
-                return [item async for item in items]
-        return [result]
+    def _call_with_new_meta(self, message: object) -> Any:
+        self._meta = self._next_meta(None, 1)
+        return self.function.fn(message, **self._arguments, **{self.function.meta_parameter: self._meta})
 
-    def _with_meta(self, attempt: int) -> dict[str, Any]:
-        """Return the arguments with what is known about the message; its id stays the same at each attempt."""
-        if self._meta is None:
-            self._meta = Meta((self.context or Context(self.name)).new_id())
-        self._meta = msgspec.structs.replace(self._meta, attempt=attempt)
-        return {**self._arguments, self.function.meta_parameter: self._meta}
+    def _next_meta(self, known: Meta | None, attempt: int) -> Meta:
+        """Return what is known about a message; its id stays the same at each attempt."""
+        if known is None:
+            known = Meta((self.context or Context(self.name)).new_id())
+        return msgspec.structs.replace(known, attempt=attempt)
 
-    async def _give_up(self, message: object, error: Exception, attempts: int) -> list[Any]:
+    async def _give_up(self, failed: Begun, attempts: int, stream: Any) -> list[Any]:
+        """Do with a message what ``on_error`` says, and enter it in the books, where its stream keeps any."""
+        message, error = failed.message, failed.error
+        assert error is not None
         action = self.attempts.on_error
         if action == "reject":
             return [Rejected(message, f"{type(error).__name__}: {error}")]
+        settle = getattr(stream, "settle", _keep_no_books)
         if action == "drop":
-            self._settle("dropped", "on_error")
+            settle("dropped", "on_error")
             return []
         put_away = None if self.context is None else self.context.dead_letter
         if action == "crash" or put_away is None:
             raise error
-        edge = getattr(self.receive_streams["in"], "edge_in_hand", "")
-        known = self._meta.id if self._meta is not None else ""
+        edge = getattr(stream, "edge_in_hand", "")
+        known = "" if failed.meta is None else failed.meta.id
         await put_away(message, error, attempts=attempts, edge=edge, id=known)
-        self._settle("dead_lettered")
+        settle("dead_lettered")
         return []
 
-    def _settle(self, outcome: str, reason: str = "") -> None:
-        """Enter the message in hand in the books, where the stream keeps any: AnyIO's own does not."""
-        settle = getattr(self.receive_streams["in"], "settle", None)
-        if settle is not None:
-            settle(outcome, reason)
 
-    async def _send(self, output: object) -> None:
-        """Send to ``rejected`` or ``out``; None goes nowhere, and so does what has no stream."""
-        stream = self.send_streams.get("rejected" if isinstance(output, Rejected) else "out")
-        if stream is not None and output is not None:
-            await stream.send(output)
+def _keep_no_books(outcome: str, reason: str = "") -> None:
+    """Stand in for AnyIO's own streams."""
 
 
 @overload
@@ -199,7 +290,13 @@ def component(fn: Callable[P, R], /) -> ComponentFunction[P, R]: ...
 
 @overload
 def component(
-    *, attempts: int = 3, on_error: OnError = "dead_letter", backoff: float = 0.05
+    *,
+    attempts: int = 3,
+    on_error: OnError = "dead_letter",
+    backoff: float = 0.05,
+    concurrency: int = 1,
+    ordered: bool = True,
+    fuse: bool = True,
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -210,6 +307,9 @@ def component(
     attempts: int = 3,
     on_error: OnError = "dead_letter",
     backoff: float = 0.05,
+    concurrency: int = 1,
+    ordered: bool = True,
+    fuse: bool = True,
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -223,11 +323,14 @@ def component(
         attempts: How often a message is tried in all.
         on_error: What happens after the last attempt: ``dead_letter``, ``reject``, ``drop`` or ``crash``.
         backoff: Seconds before the second attempt, doubling with each further one.
+        concurrency: How many messages an asynchronous function works on at once.
+        ordered: Whether its outputs keep the order of the messages; else each is sent when it is there.
+        fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
-    policy = Attempts(attempts, on_error, backoff)
+    policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse)
 
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later
@@ -246,17 +349,19 @@ def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Contex
     return {wanted: given[wanted] for wanted in needs if wanted in given}
 
 
-async def _as_async(items: Any) -> AsyncGenerator[Any, None]:
-    if hasattr(items, "__aiter__"):
-        async with aclosing(items):
-            async for item in items:
-                yield item
-        return
-    try:
-        for item in items:
-            yield item
-    finally:
-        items.close()
+async def _outputs_of(result: Any) -> list[Any]:
+    """Return what comes of one message: what a generator yields, or the result itself, awaited if it has to be."""
+    if inspect.isawaitable(result):
+        result = await result
+    if inspect.isgenerator(result):
+        try:
+            return list(result)
+        finally:
+            result.close()
+    if inspect.isasyncgen(result):
+        async with aclosing(result):
+            return [item async for item in result]
+    return [result]
 
 
 __all__ = ["ComponentFunction", "FunctionComponent", "component"]

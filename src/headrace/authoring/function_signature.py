@@ -49,6 +49,12 @@ def yields(fn: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
 
 
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Return whether ``fn`` is an ``async def`` of a message, a generator or not."""
+    inner = underlying(fn)
+    return inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+
+
 def underlying(fn: Any) -> Any:
     """Return the plain function behind a partial, a bound method or a callable object."""
     while True:
@@ -188,4 +194,4 @@ def _is_rejected(kind: Any) -> bool:
     return (get_origin(kind) or kind) is Rejected
 
 
-__all__ = ["Parameters", "parameters", "ports", "title", "underlying", "yields"]
+__all__ = ["Parameters", "is_async", "parameters", "ports", "title", "underlying", "yields"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.exceptions import ConfigError
 
 from .blueprint_problems import CODES, Complaints, Position, Problem, Severity, Sources
-from .options import FanOut, OnError, WhenFull
+from .options import Attempts, FanOut, OnError, WhenFull
 
 if TYPE_CHECKING:
     from .blueprint_tests import TestSpec
@@ -58,6 +58,9 @@ class ComponentSpec:
         attempts: How often a function component tries a message in all.
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt.
+        concurrency: How many messages an asynchronous function works on at once.
+        ordered: Whether its outputs keep the order of the messages.
+        fuse: Whether a synchronous function may work in one task with its neighbours.
         outputs: How its outputs spread their messages, by port.
         replicas: How many instances of it there are.
         inputs: How the messages for its inputs spread over the replicas, by port.
@@ -73,6 +76,9 @@ class ComponentSpec:
     attempts: int | None = None
     on_error: OnError | None = None
     backoff: float | None = None
+    concurrency: int | None = None
+    ordered: bool | None = None
+    fuse: bool | None = None
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     replicas: ReplicasSpec | None = None
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
@@ -142,6 +148,9 @@ class ConnectionSpec:
         )
 
 
+_OF_FUNCTIONS = frozenset(f.name for f in fields(Attempts))
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """What holds for the whole system where nothing else is said; times in seconds."""
@@ -155,10 +164,13 @@ class Defaults:
     attempts: int | None = None
     on_error: OnError | None = None
     backoff: float | None = None
+    concurrency: int | None = None
+    ordered: bool | None = None
+    fuse: bool | None = None
 
     def harness_options(self) -> dict[str, Any]:
         """Return what was said for the harness itself, as its keyword arguments."""
-        names = [f.name for f in fields(self) if f.name not in ("attempts", "on_error", "backoff")]
+        names = [f.name for f in fields(self) if f.name not in _OF_FUNCTIONS]
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def within(self, outer: Defaults) -> Defaults:

@@ -54,6 +54,9 @@ MESSAGE_POLICY: Mapping[str, Check] = {
     "attempts": whole_number,
     "on_error": OneOf(get_args(OnError)),
     "backoff": duration_or_zero,
+    "concurrency": whole_number,
+    "ordered": truth,
+    "fuse": truth,
 }
 
 BLUEPRINT = TableKeys(
@@ -74,14 +77,14 @@ DEFAULTS = TableKeys(
         "dead_letter_limit": whole_number,
         **MESSAGE_POLICY,
     },
-    not_built=frozenset({"restart", "durable", "durability", "concurrency", "replicas", "run_in"}),
+    not_built=frozenset({"restart", "durable", "durability", "replicas", "run_in"}),
 )
 COMPONENT = TableKeys(
     "a component",
     {"type": text, **MESSAGE_POLICY},
     tables=("config", "outputs", "replicas", "inputs"),
     required=("type",),
-    not_built=frozenset({"restart", "concurrency", "run_in", "placement", "durable"}),
+    not_built=frozenset({"restart", "run_in", "placement", "durable"}),
     order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
@@ -107,7 +110,6 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
-    "concurrency": ((1,), "leave it out: a component works on one message at a time"),
     "replicas": ((1,), "write it in the component that is to have them"),
     "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
     "placement": ((), "leave it out: a system runs in one process"),

@@ -14,6 +14,9 @@ _POLICY: Mapping[str, str] = {
     "on_error": "What becomes of a message after the last attempt: `dead_letter` keeps it, `reject` sends it to "
     "the port `rejected`, `drop` counts it, `crash` fails the component.",
     "backoff": "The pause before the second attempt; it doubles with each further one, up to 30 s.",
+    "concurrency": "How many messages an asynchronous function works on at once.",
+    "ordered": "Whether outputs keep the order of the messages where it works on several at once.",
+    "fuse": "Whether a synchronous function may work in one task with its neighbours, which is quicker.",
 }
 _BUFFER_SIZE = "How many messages an edge accepts before its reader takes them."
 
@@ -102,6 +105,9 @@ def defaults_of(what: str) -> dict[str, Any]:
             "attempts": policy.attempts,
             "on_error": policy.on_error,
             "backoff": policy.backoff,
+            "concurrency": policy.concurrency,
+            "ordered": policy.ordered,
+            "fuse": policy.fuse,
         },
         "a connection": {"when_full": edge.when_full, "copy": edge.copy},
         "an output": {"fan_out": OutputOptions().fan_out},

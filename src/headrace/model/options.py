@@ -31,6 +31,11 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}", field=name)
 
 
+def _check_truth(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, not {value!r}", field=name)
+
+
 def _check_choice(name: str, value: object, choices: Any) -> None:
     known = get_args(choices)
     if value not in known:
@@ -55,8 +60,7 @@ class EdgeOptions:
     def __post_init__(self) -> None:
         _check_count("buffer_size", self.buffer_size)
         _check_choice("when_full", self.when_full, WhenFull)
-        if not isinstance(self.copy, bool):
-            raise ConfigError(f"copy must be true or false, not {self.copy!r}", field="copy")
+        _check_truth("copy", self.copy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +117,29 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What a function component does with a message that fails.
+    """How a function component works on its messages, and what it does with one that fails.
 
     Attributes:
         attempts: How often a message is tried in all; at least 1.
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt; doubles with each further one, up to 30 s.
+        concurrency: How many messages an asynchronous function works on at once; at least 1.
+        ordered: Whether its outputs keep the order of the messages all the same.
+        fuse: Whether a synchronous function may work in one task with its neighbours.
     """
 
     attempts: int = 3
     on_error: OnError = "dead_letter"
     backoff: float = 0.05
+    concurrency: int = 1
+    ordered: bool = True
+    fuse: bool = True
 
     def __post_init__(self) -> None:
         _check_count("attempts", self.attempts)
+        _check_count("concurrency", self.concurrency)
+        _check_truth("ordered", self.ordered)
+        _check_truth("fuse", self.fuse)
         _check_choice("on_error", self.on_error, OnError)
         if not _is_number(self.backoff) or self.backoff < 0:
             raise ConfigError(f"backoff must be seconds of at least 0, not {self.backoff!r}", field="backoff")

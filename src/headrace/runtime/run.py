@@ -36,6 +36,7 @@ from .context_calls import ContextCalls
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
 from .driven import leaves, root_task, without_groups_of_one
+from .fusing import fuse
 from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
@@ -246,6 +247,7 @@ class Run:
 
     async def _start(self, members: list[Member], cycles: tuple[tuple[str, ...], ...]) -> None:
         """Start all members, downstream first: whoever sends finds its reader there."""
+        fuse(self._wiring, enabled=self._harness.fuse)
         assert self.task_group is not None
         for member in members:
             one = Supervised(member, self._harness, self._dead_letters, self._has_ended, self._log)

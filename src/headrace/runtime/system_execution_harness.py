@@ -41,6 +41,7 @@ class SystemExecutionHarness(SystemBuilder):
         shutdown_timeout: Seconds that a drain may take; what still runs then is cancelled and named.
         source_grace: Seconds that a source has to end by itself when the system stops.
         dead_letter_limit: How many dead letters are kept before the components that fail wait.
+        fuse: Whether linear runs of synchronous functions may work in one task.
 
     Raises:
         ConfigError: A number does not fit.
@@ -56,10 +57,12 @@ class SystemExecutionHarness(SystemBuilder):
         shutdown_timeout: float = 5.0,
         source_grace: float = 0.5,
         dead_letter_limit: int = 10_000,
+        fuse: bool = True,
     ) -> None:
         super().__init__(name, buffer_size)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
+        self.fuse = fuse
         self._run: Run | None = None
         self._last: Run | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []

@@ -15,6 +15,7 @@ import msgspec
 from headrace.authoring.function_component import ComponentFunction, FunctionComponent
 from headrace.exceptions import HeadraceError, InvalidEndpointError, NotSerializableSystemError
 from headrace.model.blueprint import FieldKey
+from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_writer import find_unwritable, write_yaml
 from headrace.model.endpoint import Endpoint, parse_endpoint
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, KeyFn, OutputOptions, Timeouts
@@ -96,6 +97,8 @@ class _Writing:
             seconds = getattr(harness.timeouts, name)
             if seconds != getattr(own, name):
                 found[name if name == "source_grace" else f"{name}_timeout"] = _duration(seconds)
+        if not harness.fuse:
+            found["fuse"] = False
         if harness._dead_letters.limit != DeadLetterStore().limit:
             found["dead_letter_limit"] = harness._dead_letters.limit
         return found
@@ -267,7 +270,7 @@ def _policy(member: Member, target: Any) -> dict[str, Any]:
     own = target.attempts if isinstance(target, ComponentFunction) else Attempts()
     found: dict[str, Any] = {
         name: getattr(effective, name)
-        for name in ("attempts", "on_error", "backoff")
+        for name in MESSAGE_POLICY
         if getattr(effective, name) != getattr(own, name)
     }
     if "backoff" in found:

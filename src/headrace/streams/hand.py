@@ -50,6 +50,12 @@ class Hand(Generic[T]):
         self._all = True
         return self.chunk
 
+    def rewind(self, number: int) -> None:
+        """Let the last messages that were handed over be handed over once more."""
+        place = len(self.chunk) - self.unhanded - number
+        self.iterator = iter(self.chunk)
+        self.iterator.__setstate__(place)  # type: ignore[attr-defined]
+
     # --- how far it has got --------------------------------------------------------------------------
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from headrace.exceptions import EdgeFullError, ReaderEndedError
@@ -14,6 +14,9 @@ from .send_stream import EdgeSendStream
 from .spread import Group, Spread
 
 T = TypeVar("T")
+
+UNLIMITED = 1 << 30
+"""The room of an output that nothing is connected to."""
 
 
 class Outlet(Spread[T]):
@@ -208,9 +211,34 @@ class Outlet(Spread[T]):
         self.update_room()
         return []
 
+    @property
+    def free(self) -> int:
+        """How many messages all edges surely take at once; one at most where the user has a say in how."""
+        if not self.lanes:
+            return UNLIMITED
+        lanes = self.open_lanes
+        if not lanes or self.confirms or any(edge.blocked for edge in self.lanes):
+            return 0
+        free = max(min(edge.free for edge in lanes), 0)
+        if self.has_key or any(edge.options.copy for edge in lanes):
+            return min(free, 1)  # what a key or a copy raises is about one message
+        return free
+
+    def accept_all(self, items: Sequence[T]) -> None:
+        """Accept messages on all edges they go to, whether there is room or not; where it drops, that is done."""
+        self.flush()
+        if self._plain and all(edge.options.when_full == "block" for edge in self.open_lanes):
+            for edge in self.open_lanes:
+                edge.accept_all(items)
+            self.sent += len(items)
+        else:
+            for item in items:
+                self._offer_slowly(item, force=True)
+        self.update_room()
+
     # --- the long way ----------------------------------------------------------------------------------
 
-    def _offer_slowly(self, item: T) -> list[Edge[T]]:
+    def _offer_slowly(self, item: T, *, force: bool = False) -> list[Edge[T]]:
         if not self.lanes:
             self.discarded += 1
             self._tell_taps(item)
@@ -220,12 +248,13 @@ class Outlet(Spread[T]):
         chosen = self.choose(item)
         for edge in chosen:
             if edge.holds_back:
-                return self.room_for(item)
-            if edge.full and edge.options.when_full == "error":
+                if not force:
+                    return self.room_for(item)
+            elif edge.full and edge.options.when_full == "error":
                 raise EdgeFullError(f"{edge.key} is full ({edge.buffered}/{edge.options.buffer_size})")
         copies = [copy.deepcopy(item) if edge.options.copy else item for edge in chosen]
         for edge, one in zip(chosen, copies, strict=True):
-            edge.append(one)
+            edge.accept(one) if edge.holds_back else edge.append(one)
         self.sent += 1
         self._tell_taps(item)
         return []
@@ -243,4 +272,4 @@ class Outlet(Spread[T]):
 
 AnyOutlet = Outlet[Any]
 
-__all__ = ["AnyOutlet", "Outlet"]
+__all__ = ["UNLIMITED", "AnyOutlet", "Outlet"]

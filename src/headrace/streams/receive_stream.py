@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dis import opmap
 from types import TracebackType
@@ -254,6 +254,28 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """Put what was gathered back on its edges, to be received next."""
         for edge in dict.fromkeys(edge for edge, _ in batch):
             self._inlet.put_back(edge, [message for origin, message in batch if origin is edge])
+
+    async def take(self) -> Iterator[T]:
+        """Return what hands over the next messages: each is in hand from its turn on, until the turn of the next.
+
+        The others stay on the edge, as far as anybody can tell; whoever stops half-way leaves them there. The last
+        one stays in hand until the next call. The iterator is good until anything else is received on this handle.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        if not self.unhanded:
+            await self._next_chunk(self._share_or_take)
+        return self._hand.iterator
+
+    def take_back(self, number: int) -> None:
+        """Let the last messages that ``take`` has handed over be handed over once more, by its next call.
+
+        Args:
+            number: How many; not more than were handed over since the last call of ``take`` that waited.
+        """
+        self._hand.rewind(number)
 
     async def __anext__(self) -> T:
         try:

@@ -94,6 +94,25 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         outlet.pending += items if count == len(items) else items[:count]
         return count
 
+    @property
+    def free(self) -> int:
+        """How many messages can be sent at once and without waiting; 0 where a send may wait, drop or fail."""
+        return 0 if self._closed else self._outlet.free
+
+    def put_all(self, items: Sequence[T]) -> None:
+        """Send all messages at once, without waiting, even if that exceeds the capacity of an edge.
+
+        Raises:
+            ClosedResourceError: This handle is closed.
+            BrokenResourceError: Every reader has ended for good.
+        """
+        outlet = self._open
+        if len(outlet.pending) + len(items) <= outlet.room:
+            outlet.pending += items
+        else:
+            self._check_open()
+            self._outlet.accept_all(items)
+
     async def _send_slowly(self, item: T) -> None:
         self._check_open()
         outlet = self._outlet

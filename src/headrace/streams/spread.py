@@ -42,6 +42,12 @@ class Spread(Generic[T]):
         self.alive = [target for target in self.targets if not target.ended]
 
     @property
+    def has_key(self) -> bool:
+        """Whether a function of the user's chooses, here or in a group."""
+        groups = (target for target in self.targets if isinstance(target, Group))
+        return self.options.key is not None or any(group.has_key for group in groups)
+
+    @property
     def accepted(self) -> int:
         """How many messages went to the targets."""
         return sum(target.accepted for target in self.targets)

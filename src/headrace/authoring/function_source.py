@@ -1,0 +1,98 @@
+"""A generator as a source: what it yields is sent in batches where it comes quickly, at once where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+from anyio.lowlevel import checkpoint
+
+from .function_outputs import Outputs
+from .function_stage import sorted_out
+
+QUANTUM = 0.0005
+"""Seconds after which a source that need not wait lets others have their turn."""
+
+_WIDEST = 1024
+
+
+async def send_yielded(produced: Any, outputs: Outputs, is_stopping: Callable[[], bool]) -> None:
+    """Send what a generator yields until it ends or the system is stopping; it is closed in any case.
+
+    Args:
+        produced: The generator, synchronous or not.
+        outputs: Where to.
+        is_stopping: Whether the system is stopping.
+    """
+    if hasattr(produced, "__aiter__"):
+        async with aclosing(produced):
+            async for item in produced:
+                await outputs.send(*sorted_out([item]))
+                if item is None:
+                    await checkpoint()  # nothing was sent, so nothing gave way
+                if is_stopping():
+                    return
+        return
+    try:
+        turn = _Turn()
+        while await _send_some(produced, outputs, turn) and not is_stopping():
+            pass
+    finally:
+        produced.close()
+
+
+async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:
+    """Send the next items, all at once; returns whether there may be more.
+
+    Where there is room, nothing is awaited between the generator and the edge.
+    """
+    room = outputs.look()
+    if outputs.is_late:
+        await outputs.catch_up()
+        room = outputs.look()
+    wanted = max(min(room, turn.span), 1)
+    batch: list[Any] = []
+    error = None
+    try:
+        batch.extend(islice(items, wanted))
+    except BaseException as raised:  # what it has yielded before goes first
+        error = raised
+    good, rejected = sorted_out(batch)
+    if room > 0:
+        outputs.put(good, rejected)
+    else:
+        await outputs.send(good, rejected)
+    if error is not None:
+        raise error
+    if turn.is_over(len(batch)) or not (good or rejected):
+        await checkpoint()
+        turn.begin()
+    return len(batch) == wanted
+
+
+class _Turn:
+    """How many items are taken from a generator before the clock is read again; one, where they come slowly."""
+
+    __slots__ = ("_began", "_looked", "span")
+
+    def __init__(self) -> None:
+        self.span = 1
+        self.begin()
+
+    def begin(self) -> None:
+        self._began = self._looked = perf_counter()
+
+    def is_over(self, moved: int) -> bool:
+        now = perf_counter()
+        took, self._looked = now - self._looked, now
+        if took > QUANTUM:
+            self.span = max(1, moved // 2)  # not less: the machine may have been busy with something else
+        elif took < QUANTUM / 2 and moved == self.span < _WIDEST:
+            self.span *= 2
+        return now - self._began >= QUANTUM
+
+
+__all__ = ["QUANTUM", "send_yielded"]
