@@ -74,7 +74,7 @@ DEFAULTS = TableKeys(
         "dead_letter_limit": whole_number,
         **MESSAGE_POLICY,
     },
-    not_built=frozenset({"restart", "durable", "durability", "concurrency", "replicas", "run_in"}),
+    not_built=frozenset({"restart", "durable", "durability", "concurrency", "run_in"}),
 )
 COMPONENT = TableKeys(
     "a component",
@@ -108,7 +108,6 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
     "concurrency": ((1,), "leave it out: a component works on one message at a time"),
-    "replicas": ((1,), "write it in the component that is to have them"),
     "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
