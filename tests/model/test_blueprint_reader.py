@@ -157,7 +157,7 @@ def test_outputs_and_summary_are_read() -> None:
         ({"components": {"a": {"type": "x", "outputs": {"o": {"fan_out": "al", "key": "k"}}}}}, ["E112"]),
         ({"components": {"a": {"type": "x", "restart": "never", "concurrency": 1, "durable": False}}}, []),
         ({"components": {"a": {"type": "x", "restart": {"when": "never"}}}}, []),
-        ({"components": {"a": {"type": "x", "restart": "always", "replicas": True}}}, ["E104", "E110"]),
+        ({"components": {"a": {"type": "x", "restart": "always", "replicas": True}}}, ["E110", "E104"]),
         ({"connections": {}}, ["E104"]),
         ({"connections": "BAD"}, ["E106"]),
         ({"connections": [5]}, ["E120"]),

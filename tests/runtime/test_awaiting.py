@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -110,3 +110,33 @@ async def test_a_wait_in_a_stream_of_ours_names_the_edge() -> None:
     assert report is not None
     where = {overrun.component: overrun.awaiting for overrun in report.overruns}
     assert where["through"] == "room on through.out -> slow.in"
+
+
+async def test_a_wait_for_room_on_any_replica_names_all_their_edges() -> None:
+    system = System(shutdown_timeout=0.05, source_grace=0.01)
+
+    @component
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+
+    @component
+    def through(number: int) -> int:
+        return number
+
+    class Stuck(HarnessComponent):
+        async def process(self) -> None:
+            await anyio.sleep_forever()
+
+    system.add("numbers", numbers)
+    system.add("through", through)
+    system.add("stuck", Stuck, replicas=2)
+    system.connect("numbers", "through")
+    system.connect("through", "stuck", buffer_size=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(system.run)
+        await anyio.wait_all_tasks_blocked()
+        report = await system.stop()
+    assert report is not None
+    where = {overrun.component: overrun.awaiting for overrun in report.overruns}
+    assert where["through"] == "room on through.out -> stuck[0].in or through.out -> stuck[1].in"
+    assert {"stuck[0]", "stuck[1]"} <= set(where)

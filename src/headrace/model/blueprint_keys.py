@@ -77,7 +77,7 @@ DEFAULTS = TableKeys(
         "dead_letter_limit": whole_number,
         **MESSAGE_POLICY,
     },
-    not_built=frozenset({"restart", "durable", "durability", "replicas", "run_in"}),
+    not_built=frozenset({"restart", "durable", "durability", "run_in"}),
 )
 COMPONENT = TableKeys(
     "a component",
@@ -110,7 +110,6 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
-    "replicas": ((1,), "write it in the component that is to have them"),
     "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),

@@ -60,7 +60,7 @@ def _on_an_edge(frame: Any) -> str:
     if frame.f_code is EdgeReceiveStream._wait.__code__:
         return f"a message on {frame.f_locals['inlet'].name}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
-        return f"room on {frame.f_locals['full'].key}"
+        return "room on " + " or ".join(edge.key for edge in frame.f_locals["edges"])
     return "its turn in the event loop" if frame.f_code is Pace.give_way.__code__ else ""
 
 

@@ -136,7 +136,7 @@ class _Writing:
             self._tell(place, problem, member.where)
         config = self._settings(what, member.config, settings_type_of(member.factory), member.where)
         outputs = {
-            endpoint.port: self._output(endpoint, options, member.where)
+            endpoint.port: self._output(f"output '{endpoint}'", options, member.where)
             for endpoint, options in self.wiring.outputs.items()
             if endpoint.component == registered and options != OutputOptions()
         }
@@ -170,10 +170,10 @@ class _Writing:
                 self._tell(what, f"cannot be written: {place} {problem}", where)
         return settings
 
-    def _output(self, endpoint: Endpoint, options: OutputOptions, where: tuple[str, int]) -> dict[str, Any]:
+    def _output(self, what: str, options: OutputOptions, where: tuple[str, int]) -> dict[str, Any]:
         if options.key is None:
             return {"fan_out": options.fan_out}
-        key = self._key(f"port '{endpoint}'", options.key, where)
+        key = self._key(what, options.key, where)
         return {"fan_out": options.fan_out, **key} if key else {}
 
     def _replicas(self, what: str, name: str, where: tuple[str, int]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class _Writing:
             return {}
         count, key = replicas.options.count, replicas.options.key
         inputs = {
-            port: self._output(Endpoint(name, port), options, where)
+            port: self._output(f"input '{name}.{port}'", options, where)
             for port, options in replicas.inputs.items()
         }
         said = count if key is None else {"count": count, **self._key(what, key, where)}

@@ -163,14 +163,18 @@ class Wiring(Roster):
         """Say how an output spreads its messages over its edges, or an input over the replicas that have it."""
         try:
             endpoint = self._resolve_whole(output, "output")
-        except WiringError:
-            self._spread_input(self._resolve_whole(output, "input"), options)
+        except WiringError as error:
+            self._spread_input(output, options, error)
             return
         self.outputs[endpoint] = options
         for member in self.members_of(endpoint.component):
             self._outlet(member, endpoint.port).spread(options)
 
-    def _spread_input(self, endpoint: Endpoint, options: OutputOptions) -> None:
+    def _spread_input(self, port: Connectable, options: OutputOptions, no_output: WiringError) -> None:
+        try:
+            endpoint = self._resolve_whole(port, "input")
+        except WiringError:
+            raise no_output from None
         replicas = self.replicas.get(endpoint.component)
         if replicas is None:
             raise WiringError(
