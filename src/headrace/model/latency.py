@@ -46,7 +46,7 @@ class LatencyHistogram:
 
     def quantile(self, share: float) -> float:
         """Return the time that ``share`` (0 to 1) of all times do not exceed, in seconds; 0 without any."""
-        counts = sorted(list(self.counts.items()))  # a list first: another thread may be counting
+        counts = sorted(self.counts.copy().items())  # a copy: another thread may be counting
         wanted = max(1, math.ceil(share * sum(count for _, count in counts)))
         passed = 0
         for bucket, count in counts:
@@ -57,7 +57,9 @@ class LatencyHistogram:
 
     def summary(self) -> LatencySummary:
         """Return the numbers that people read."""
-        return LatencySummary(sum(list(self.counts.values())), self.quantile(0.5), self.quantile(0.99), self.quantile(1.0))
+        return LatencySummary(
+            sum(list(self.counts.values())), self.quantile(0.5), self.quantile(0.99), self.quantile(1.0)
+        )
 
 
 def _upper_bound(bucket: int) -> float:

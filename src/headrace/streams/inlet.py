@@ -38,7 +38,9 @@ class Inlet(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
         self.lanes: list[Edge[T]] = []
-        self.handles: list[EdgeReceiveStream[T]] = []  # lists, because they are short: sets and deques are not small
+        self.handles: list[
+            EdgeReceiveStream[T]
+        ] = []  # lists, because they are short: sets and deques are not small
         self.hungry: list[Waiter] = []
         self.on_idle: Callable[[], None] | None = None
         self.taps: tuple[Callable[[T], None], ...] = ()
