@@ -53,6 +53,7 @@ _counter = itertools.count(1)
 _KEYS = ("name", "system", "config", "logger", "clock", "random", "stop_event", "resources")
 
 
+_UNMADE: Any = None
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -86,7 +87,7 @@ class Context(Mapping[str, Any]):
     config: Any = field(default_factory=dict)
     logger: Any = None
     clock: Callable[[], float] = anyio.current_time
-    random: random.Random = field(default=None, repr=False)  # type: ignore[assignment]  # see __getattr__
+    random: random.Random = field(default=_UNMADE, repr=False)  # see __getattr__
     stop_event: StopEvent = field(default_factory=anyio.Event)
     resources: Mapping[str, Any] = field(default_factory=_nothing)
     spawn: Callable[..., None] = _refuse_spawn
@@ -101,7 +102,7 @@ class Context(Mapping[str, Any]):
         return cls(**{**known, "name": name, "config": config})
 
     def __post_init__(self) -> None:
-        if getattr(self, "random", None) is None:
+        if self.random is _UNMADE:
             object.__delattr__(self, "random")
 
     def __getattr__(self, name: str) -> Any:  # called for what has no value

@@ -8,12 +8,14 @@ from __future__ import annotations
 import types
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 from headrace.model.port import Port, PortTable
 
 from .annotations import Hints, read_class
 
 T = TypeVar("T")
+_tables: WeakKeyDictionary[type, PortTable] = WeakKeyDictionary()  # reading a class takes 150 us
 
 
 class In(Protocol[T]):
@@ -86,6 +88,15 @@ def ports_of(component: object) -> PortTable:
     if isinstance(own, PortTable):
         return own
     cls = component if isinstance(component, type) else type(component)
+    table = _tables.get(cls)
+    if table is None:
+        table = _read_ports(cls)
+        if not table.unresolved:  # what is missing now may be there the next time
+            _tables[cls] = table
+    return table
+
+
+def _read_ports(cls: type) -> PortTable:
     inputs: dict[str, Port] = {}
     outputs: dict[str, Port] = {}
     unresolved: list[str] = []

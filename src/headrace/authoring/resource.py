@@ -9,8 +9,9 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
 
-from .annotations import hints_of_class
+from .annotations import read_class
 
 T = TypeVar("T")
 
@@ -43,6 +44,11 @@ class ResourceNeed:
     optional: bool = False
 
 
+_needs: WeakKeyDictionary[type, Mapping[str, ResourceNeed]] = (
+    WeakKeyDictionary()
+)  # reading a class takes 150 us
+
+
 def resource_need(name: str, annotation: Any, *, optional: bool = False) -> ResourceNeed | None:
     """Return what an annotation asks for; None where it is no ``Resource[...]``."""
     if get_origin(annotation) in (Union, types.UnionType):
@@ -62,8 +68,14 @@ def resources_of(component: object) -> Mapping[str, ResourceNeed]:
     if isinstance(own, Mapping):
         return own
     cls = component if isinstance(component, type) else type(component)
-    hints = hints_of_class(cls, {"Resource": Resource})
-    return _by_name(resource_need(name, kind) for name, kind in hints.items())
+    needs = _needs.get(cls)
+    if needs is None:
+        read = list(read_class(cls, {"Resource": Resource}))
+        hints = {name: kind for one in read for name, kind in one.types.items()}
+        needs = _by_name(resource_need(name, kind) for name, kind in hints.items())
+        if not any(one.unresolved for one in read):  # what is missing now may be there the next time
+            _needs[cls] = needs
+    return needs
 
 
 def _by_name(needs: Iterable[ResourceNeed | None]) -> dict[str, ResourceNeed]:

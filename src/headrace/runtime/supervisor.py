@@ -38,6 +38,26 @@ class Supervised:
         logger: For what happens.
     """
 
+    __slots__ = (
+        "_at_work",
+        "_dead_letters",
+        "_errors",
+        "_group",
+        "_harness",
+        "_insisting",
+        "_logger",
+        "_on_end",
+        "_scope",
+        "_task",
+        "error",
+        "forced_at",
+        "member",
+        "on_task_end",
+        "silent",
+        "stopping",
+        "verdict",
+    )
+
     def __init__(
         self,
         member: Member,

@@ -115,7 +115,13 @@ class Edge(Generic[T]):
     @property
     def buffered(self) -> int:
         """How many messages were accepted and not handed over yet."""
-        return self.stored + self.inlet.unhanded_of(self) + self.outlet.pending_for(self)
+        number = len(self.incoming) + len(self._front)  # written out: one message at a time asks four times
+        carrier, outlet = self.inlet.carrier, self.outlet
+        if carrier is not None and carrier.edge is self:
+            number += carrier.unhanded
+        if outlet.pending:
+            number += outlet.pending_for(self)
+        return number
 
     @property
     def free(self) -> int:
