@@ -20,7 +20,7 @@ from headrace.exceptions import (
     UnknownPortError,
     WiringError,
 )
-from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
+from headrace.model.endpoint import ComponentNames, Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions
 from headrace.model.port import misfit, type_name
 from headrace.model.scope import seen_from
@@ -49,6 +49,7 @@ class Wiring:
         self.streams: dict[str, tuple[Any, Any]] = {}
         self.stream_manager = StreamManager()
         self._names: dict[int, str] = {}
+        self._component_names = ComponentNames()
         self._used = False
 
     # --- components ----------------------------------------------------------------------------
@@ -66,6 +67,7 @@ class Wiring:
         self._check_name(name, factory)
         member = make_member(name, factory, config, attempts, where)
         self._take(member)
+        self._component_names.add(name)
         self._open_ports(member)
         return member
 
@@ -125,6 +127,7 @@ class Wiring:
             raise ComponentAlreadyRegistered(
                 f"a component named '{name}' is registered already", hint="take another name"
             )
+        self._component_names.refuse_clash(name)
         self._check_object(name, factory)
 
     def _check_object(self, name: str, factory: Any) -> None:
