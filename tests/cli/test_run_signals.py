@@ -38,7 +38,7 @@ def test_the_second_signal_stops_at_once_and_names_what_was_left(
     one = start("run", "systems:hangs_long", "--backend", backend)
     one.wait_for("at work")
     one.send(signals[0])
-    one.wait_for("draining... hang 1 left (1,000 s); again to force")
+    one.wait_for("draining... hang 1 left (1000 s); again to force")
     one.send(signals[1])
     code, out, err = one.end()
     assert code == 128 + signals[0]

@@ -105,7 +105,10 @@ class Part:
         with self.site.telling(spec.position):
             earlier.refuse_clash(spec.name)
         earlier.add(spec.name)
-        return self.site.complaints.count == before
+        is_clear = self.site.complaints.count == before
+        if not is_clear:  # what is meant by the one may be connected as the other
+            self.site.unsure |= {self.prefix + spec.name, self.prefix + spec.name.rpartition(".")[0]}
+        return is_clear
 
     def _add_resource(self, spec: ResourceSpec) -> bool:
         before = self.site.complaints.count
