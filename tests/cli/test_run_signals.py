@@ -156,7 +156,10 @@ def test_json_logs_stay_json_through_a_hard_end(start: Start) -> None:
 
 def test_a_signal_while_the_system_is_loaded_ends_quietly(start: Start, tmp_path: object) -> None:
     folder = tmp_path
-    text = "import sys, time\nprint('at work', file=sys.stderr, flush=True)\ntime.sleep(3600)\n"
+    # no single long sleep: a signal just before it would only be looked at after it
+    text = (
+        "import sys, time\nprint('at work', file=sys.stderr, flush=True)\nwhile True:\n    time.sleep(0.01)\n"
+    )
     (folder / "sleepy.py").write_text(text)  # type: ignore[operator, attr-defined]
     one = start("run", "sleepy:system", folder=folder)
     one.wait_for("at work")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from headrace.exceptions import InvalidEndpointError, WiringError
 
-_NEAR = 100
+_NEAR = 50
 
 
 @dataclass(frozen=True, slots=True, order=True)
