@@ -78,7 +78,7 @@ class Said:
 def say(*arguments: str) -> Said:
     """Call the command line in this process, as ``main()`` does."""
     out, err = io.StringIO(), io.StringIO()
-    impatient = threading.Timer(20, os.kill, (os.getpid(), signal.SIGINT))  # a graph that stands still
+    impatient = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))  # a graph that stands still
     impatient.daemon = True  # what is no daemon counts as a thread of a component
     impatient.start()
     try:
@@ -150,7 +150,7 @@ def agree(target: str, backend: str, *further: str) -> Said:
     assert (run.code == 2) == (checked.code == 2), f"check {checked}, run {run}"
     if checked.code == 2:
         assert checked.codes
-        assert run.out == ""
+        assert (run.out, run.err) == (checked.err, checked.out), "the same lines, the closing one too"
         assert not work(), "what is refused does not work"
     else:
         assert not checked.codes
@@ -171,6 +171,7 @@ def _line(problem: dict[str, object]) -> str:
 # --- generated -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)  # hundreds of runs in one test
 def test_check_and_run_agree_on_generated_blueprints(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +212,15 @@ def test_check_and_run_agree_on_generated_blueprints(
 
 ODD: dict[str, tuple[bytes, str]] = {
     "a_name_with_an_arrow": (b"system: s\ncomponents:\n  a->b: {type: 'agreed_parts:numbers'}\n", "E200"),
+    "a_name_that_could_be_a_port": (
+        b"system: s\ncomponents:\n  a: {type: 'agreed_parts:numbers'}\n  a.out: {type: 'agreed_parts:numbers'}\n"
+        b"  b: {type: 'agreed_parts:show'}\nconnections:\n  - a.out -> b\n",
+        "E200",
+    ),
+    "a_part_whose_port_could_be_a_component": (
+        b"system: s\ncomponents:\n  a.in: {type: 'agreed_parts:numbers'}\n  a: {type: agreed_inner.yaml}\n",
+        "E200",
+    ),
     "a_name_of_a_module_of_python": (b"system: s\ncomponents:\n  a: {type: 'string:x'}\n", "E244"),
     "a_constructor_that_raises_colours": (
         b"system: s\ncomponents:\n  a: {type: 'agreed_parts:Refuses'}\n",
@@ -260,6 +270,7 @@ def corpus(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.timeout(600)
 def test_check_and_run_agree_on_every_mistake_there_is(corpus: list[tuple[str, str]]) -> None:
     seen: set[str] = set()
     for number, (target, expected) in enumerate(corpus):
@@ -280,6 +291,7 @@ def test_they_agree_on_warnings_too_and_strict_refuses_what_run_warns_of(folder:
     assert say("run", "--quiet", "bp.yaml").problems == []
 
 
+@pytest.mark.timeout(600)
 def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same(folder: Path) -> None:
     written = Counter[str]()
 

@@ -218,7 +218,7 @@ async def test_a_source_ends_when_the_system_stops_and_its_finally_runs(kind: st
             closed.append("async")
 
     bench = Bench(forever if kind == "sync" else forever_later, Context("f", stop_event=stop))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with create_task_group() as group:
             group.start_soon(bench.part.process)
             for _ in range(10):

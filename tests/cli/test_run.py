@@ -102,11 +102,14 @@ def test_quiet_leaves_the_summary_and_the_failures(start: Start) -> None:
         ("raises:system", "raises.py:6:1: error E242 module 'raises' cannot be imported: ValueError"),
     ],
 )
-def test_what_cannot_be_loaded_is_one_line_and_code_2(target: str, line: str, start: Start) -> None:
+def test_what_cannot_be_loaded_is_told_as_check_does_with_code_2(
+    target: str, line: str, start: Start
+) -> None:
     code, out, err = start("run", target).end()
     assert code == 2
     assert line in err
-    assert len(err.splitlines()) == 1
+    assert (len(err.splitlines()), err.splitlines()[1:]) == (2, ["1 error"])
+    assert start("check", target).end() == (2, err, out)
     assert "Traceback" not in out + err
 
 

@@ -23,7 +23,12 @@ PLAYED = [
     *(page for page in pages_of("reference") if "```" in (ROOT / page).read_text(encoding="utf-8")),
 ]
 WRITTEN = sorted({"README.md", "docs/index.md", *PLAYED, *pages_of("reference")})
-INSTALLING = {"python3 bootstrap.py demo", "source .venv/bin/activate"}
+INSTALLING = {
+    "python3 -m venv .venv",
+    "source .venv/bin/activate",
+    "pip install '.[trio]' pytest",
+    "cd ..",
+}
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 

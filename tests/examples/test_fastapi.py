@@ -49,7 +49,7 @@ async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         while (response := await client.get(path)).status_code != status:
             await anyio.lowlevel.checkpoint()
     return response

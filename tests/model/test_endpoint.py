@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.exceptions import InvalidEndpointError
-from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint
+from headrace.exceptions import InvalidEndpointError, WiringError
+from headrace.model.endpoint import ComponentNames, Endpoint, did_you_mean, parse_endpoint
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,30 @@ def test_what_is_written_is_read_back(component: str, port: str) -> None:
 
 def test_a_component_alone_is_written_without_a_dot() -> None:
     assert str(Endpoint("parse")) == "parse"
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "a.out"), ("a.out", "a"), ("x.a", "b", "x.a.out"), ("x.a.out", "x.a")]
+)
+def test_a_name_that_could_be_a_port_of_another_is_refused_whichever_comes_first(
+    names: tuple[str, ...],
+) -> None:
+    taken = ComponentNames()
+    for name in names[:-1]:
+        taken.refuse_clash(name)
+        taken.add(name)
+    with pytest.raises(
+        WiringError, match=r"a.out' could be a component or a port; take another name"
+    ) as caught:
+        taken.refuse_clash(names[-1])
+    assert caught.value.hint.endswith("a_out'")
+
+
+def test_names_with_dots_that_are_no_ports_of_each_other_stand_side_by_side() -> None:
+    taken = ComponentNames()
+    for name in ("site.north", "site.south", "a", "a.b.c", "site_north", "a.b.d"):
+        taken.refuse_clash(name)
+        taken.add(name)
 
 
 def test_the_nearest_name_is_suggested() -> None:

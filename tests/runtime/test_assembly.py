@@ -194,6 +194,14 @@ def test_names_that_the_harness_refuses_are_told(folder: str) -> None:
     assert wrong(again) == ["1:1 E210"]
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "a.out"), ("a.out", "a")])
+def test_a_name_that_could_be_a_port_of_another_is_told_once_and_nothing_follows_from_it(
+    folder: str, first: str, second: str
+) -> None:
+    made = blueprint(folder, {first: "numbers", second: "numbers", "b": "show"}, "a.out -> b")
+    assert wrong(made) == ["2:1 E200"]
+
+
 def test_both_ends_of_a_connection_are_told_and_nothing_follows_from_them(folder: str) -> None:
     made = blueprint(folder, {"a": "numbers", "b": "show"}, "a.uot -> b.inn")
     assert wrong(made) == ["101:1 E222", "101:9 E222"]

@@ -53,7 +53,7 @@ def special(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return path
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_what_is_no_regular_file_is_refused_at_once(special: str) -> None:
     reader = files()
     assert reader.text(special) is None
@@ -70,7 +70,7 @@ def test_a_link_to_a_regular_file_will_do(tmp_path: Path) -> None:
     assert secret("link", tmp_path) == "x"
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_what_a_shell_hands_over_is_read_to_its_end() -> None:
     reading, writing = os.pipe()
     try:

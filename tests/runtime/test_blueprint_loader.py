@@ -488,7 +488,7 @@ def test_a_text_without_a_folder_names_no_blueprints(tmp_path: Path, write: Call
     assert made.components[1].inner is not None
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "binary"])
 def test_a_part_that_cannot_be_read_is_told_once_where_it_is_named(
     write: Callable[..., Path], tmp_path: Path, kind: str
@@ -507,7 +507,7 @@ def test_a_part_that_cannot_be_read_is_told_once_where_it_is_named(
 # --- bombs -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_parts_of_parts_cannot_grow_without_end(write: Callable[..., Path]) -> None:
     def level(kind: str) -> str:
         entries = "\n".join(f"  x{number}: {{type: {kind}}}" for number in range(30))
@@ -518,7 +518,7 @@ def test_parts_of_parts_cannot_grow_without_end(write: Callable[..., Path]) -> N
     assert any(problem.endswith("E107") for problem in wrong(path))
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_files_of_parts_cannot_be_many(write: Callable[..., Path]) -> None:
     names = [f"n{number}" for number in range(MAX_FILES + 5)]
     entries = "\n".join(f"  {name}: {{type: {name}.yaml}}" for name in names)
@@ -526,7 +526,7 @@ def test_files_of_parts_cannot_be_many(write: Callable[..., Path]) -> None:
     assert "E107 more than 100 files" in message(path)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_secret_cannot_be_repeated_without_end(write: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "big").write_text("x" * 60_000)
     many = "${file:big}" * 80_000
@@ -720,7 +720,7 @@ ports: {in: login.in}
     ("path", "reason"),
     [("none", "No such file"), (".", "Is a directory"), ("/dev/zero", "Is a device"), ("pipe", "Is a pipe")],
 )
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_secret_that_cannot_be_read_is_told_at_its_place(
     write: Callable[..., Path], tmp_path: Path, path: str, reason: str
 ) -> None:

@@ -26,7 +26,7 @@ def together(parts: SimpleNamespace, bodies: dict[str, Any], *edges: str, **opti
     return system
 
 
-async def stop_once_running(system: System, seconds: float = 1) -> Any:
+async def stop_once_running(system: System, seconds: float = 30) -> Any:
     """Start a system, stop it when everybody waits, and return the report."""
     async with create_task_group() as group:
         await group.start(system.run)
@@ -44,8 +44,8 @@ async def test_a_source_that_ends_on_its_stop_event_ends_without_the_grace(parts
         await self.send_streams["out"].send("last")
 
     sink = parts.Collect()
-    system = together(parts, {"source": source, "sink": sink}, "source.out -> sink.in", source_grace=30)
-    report = await stop_once_running(system, 0.5)
+    system = together(parts, {"source": source, "sink": sink}, "source.out -> sink.in", source_grace=1000)
+    report = await stop_once_running(system)
     assert sink.got == ["last"]
     assert report.overruns == ()
 
@@ -95,14 +95,14 @@ async def test_a_generator_source_stops_after_the_message_it_is_at(parts: Simple
             closed = True
 
     sink = parts.Collect()
-    system = System(source_grace=30)
+    system = System(source_grace=1000)
     system.add("numbers", numbers)
     system.register_component("sink", sink)
     system.connect("numbers", "sink.in")
     async with create_task_group() as group:
         await group.start(system.run)
         await sink.reached.wait()
-        with fail_after(0.5):
+        with fail_after(30):
             report = await system.stop()
     assert report is not None
     assert report.ledger.totals.lost == 0
@@ -126,7 +126,7 @@ async def test_an_async_generator_source_is_cancelled_wherever_it_waits(parts: S
     system.add("ticks", ticks)
     system.register_component("sink", sink)
     system.connect("ticks", "sink.in")
-    report = await stop_once_running(system, 0.5)
+    report = await stop_once_running(system)
     assert closed
     assert report.overruns == ()
     assert report.outcome == "stopped"
@@ -169,7 +169,7 @@ async def test_the_deadline_names_who_and_where_and_what_was_left(parts: SimpleN
     report = await stop_once_running(system)
     [late] = report.overruns
     assert (late.component, late.phase) == ("stuck", "process")
-    assert late.after == pytest.approx(0.1, abs=0.1)
+    assert late.after >= 0.1
     assert late.awaiting.startswith("stuck() at test_drain.py:")
     [left] = report.ledger.leftovers()
     assert (left.edge, left.buffered, left.in_hand, left.remaining) == ("numbers.out -> stuck.in", 3, 1, 4)
@@ -183,9 +183,9 @@ async def test_waiting_for_the_deadline_burns_no_cpu(parts: SimpleNamespace) -> 
             await anyio.sleep(0.6)
 
     system = together(parts, {"stuck": stuck}, source_grace=0.05, shutdown_timeout=0.1)
-    cpu = time.process_time()
-    await stop_once_running(system, 2)
-    assert time.process_time() - cpu < 0.3
+    began, cpu = time.monotonic(), time.process_time()
+    await stop_once_running(system)
+    assert time.process_time() - cpu < (time.monotonic() - began) / 2
 
 
 async def test_a_spawned_task_that_overruns_is_named_with_its_own_line(parts: SimpleNamespace) -> None:
@@ -237,7 +237,7 @@ async def test_a_ping_pong_with_an_outside_source_ends_by_itself(parts: SimpleNa
     got: list[int] = []
     bodies = {"seed": parts.Numbers(count=3), "ping": bounce(50, got), "pong": bounce(50, got)}
     edges = ("seed.out -> ping.in", "ping.out -> pong.in", "pong.out -> ping.in")
-    with fail_after(1):
+    with fail_after(30):
         report = await together(parts, bodies, *edges).run()
     assert sorted(got) == sorted([*range(51), *range(1, 51), *range(2, 51)])
     assert report.outcome == "finished"
@@ -247,7 +247,7 @@ async def test_a_ping_pong_with_an_outside_source_ends_by_itself(parts: SimpleNa
 async def test_a_loop_to_itself_ends_by_itself(parts: SimpleNamespace) -> None:
     got: list[int] = []
     bodies = {"seed": parts.Numbers(count=1), "self": bounce(20, got)}
-    with fail_after(1):
+    with fail_after(30):
         report = await together(parts, bodies, "seed.out -> self.in", "self.out -> self.in").run()
     assert got == list(range(21))
     assert report.clean
@@ -260,7 +260,7 @@ async def test_a_cycle_that_starts_itself_ends_by_itself(parts: SimpleNamespace)
         await self.send_streams["out"].send(1)
         await bounce(30, got)(self)
 
-    with fail_after(1):
+    with fail_after(30):
         report = await together(
             parts, {"a": first, "b": bounce(30, got)}, "a.out -> b.in", "b.out -> a.in"
         ).run()
@@ -281,7 +281,7 @@ async def test_two_cycles_that_share_nothing_end_each_by_itself(parts: SimpleNam
     }
     edges = ("s.out -> a.in", "a.out -> b.in", "b.out -> a.in")
     others = ("t.out -> c.in", "c.out -> d.in", "d.out -> c.in")
-    with fail_after(1):
+    with fail_after(30):
         await together(parts, bodies, *edges, *others).run()
     assert (first, second) == (list(range(11)), list(range(21)))
 
@@ -297,7 +297,7 @@ async def test_a_cycle_downstream_of_a_cycle_ends_after_it(parts: SimpleNamespac
 
     bodies = {"seed": parts.Numbers(count=1), "a": relay, "b": bounce(3, got)}
     edges = ("seed.out -> a.in", "a.out -> a.in", "a.down -> b.in", "b.out -> b.in")
-    with fail_after(1):
+    with fail_after(30):
         report = await together(parts, bodies, *edges).run()
     assert len(got) == 6 * 4
     assert report.clean
@@ -332,7 +332,7 @@ async def test_a_cycle_of_members_with_two_inputs_ends_by_itself_and_no_word_is_
 
     bodies = {"n": parts.Numbers("n", 2), "a": member, "b": member}
     edges = ("n.out -> a.in", "n.out -> b.in", "a.out -> b.back", "b.out -> a.back")
-    with fail_after(1):
+    with fail_after(30):
         report = await together(parts, bodies, *edges).run()
     assert sorted(echoes) == sorted(f"{name} {what}***" for name in "ab" for what in (0, 1, "last"))
     assert report.clean
@@ -356,7 +356,7 @@ async def test_a_spawned_task_keeps_its_cycle_alive(parts: SimpleNamespace) -> N
         await anyio.wait_all_tasks_blocked()
         assert system.running
         go.set()
-        with fail_after(1):
+        with fail_after(30):
             report = await system.wait()
     assert got == [1, 2, 3, 4, 5]
     assert report.clean
@@ -386,7 +386,7 @@ async def test_a_member_blocked_in_a_send_out_of_the_cycle_keeps_it_alive(parts:
         await anyio.wait_all_tasks_blocked()
         assert system.components["a"].status.is_running
         go_on.set()
-        with fail_after(1):
+        with fail_after(30):
             await system.wait()
     assert got == [0, 1, 2]
 
@@ -398,7 +398,7 @@ async def test_a_member_that_ends_lets_the_rest_of_its_cycle_end(parts: SimpleNa
 
     got: list[int] = []
     system = together(parts, {"a": once, "b": bounce(5, got)}, "a.out -> b.in", "b.out -> a.in")
-    with fail_after(1):
+    with fail_after(30):
         report = await system.run()
     assert got == [1]
     assert report.outcome == "finished"
@@ -412,7 +412,7 @@ async def test_a_cycle_drains_when_it_is_stopped(parts: SimpleNamespace) -> None
         await group.start(system.run)
         while not got:
             await checkpoint()
-        with fail_after(1):
+        with fail_after(30):
             report = await system.stop()
     assert report is not None
     assert report.clean
@@ -431,7 +431,7 @@ async def test_a_cycle_that_feeds_itself_is_cancelled_at_the_deadline_and_report
     system = together(parts, bodies, *edges, shutdown_timeout=0.1)
     async with create_task_group() as group:
         await group.start(system.run)
-        with fail_after(1):
+        with fail_after(30):
             report = await system.stop()
     assert report is not None
     assert {late.component for late in report.overruns} == {"a", "b"}
@@ -456,7 +456,7 @@ async def test_messages_settled_by_hand_do_not_keep_a_cycle_from_ending(parts: S
                 pass
 
     bodies = {"seed": parts.Numbers(count=1), "a": holding}
-    with fail_after(1):
+    with fail_after(30):
         report = await together(parts, bodies, "seed.out -> a.in", "a.back -> a.loop").run()
     assert report.clean
 
@@ -471,7 +471,7 @@ async def test_a_member_that_closes_its_outside_input_early_lets_its_cycle_end(
             pass
 
     bodies = {"seed": parts.Numbers(count=3), "a": picky}
-    with fail_after(2):
+    with fail_after(30):
         report = await together(parts, bodies, "seed.out -> a.in", "a.back -> a.loop").run()
     assert report.outcome == "finished"
     assert dict(report.ledger.dropped) == {"reader_ended": 2}

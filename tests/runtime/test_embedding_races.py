@@ -441,7 +441,7 @@ async def test_a_system_started_by_a_component_of_another_may_stop_that_one_from
 
     inner.add("part", Inner)
     outer.add("part", Outer)
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         report = await outer.run()
     assert returned == [None]
     assert report.outcome == "stopped"

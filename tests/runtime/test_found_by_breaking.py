@@ -100,7 +100,7 @@ async def test_a_member_with_tasks_that_all_receive_lets_its_cycle_end() -> None
     system.connect("source.out", "two.in")
     system.connect("two.out", "back.in")
     system.connect("back.out", "two.loop")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         report = await system.run()
     assert report.outcome == "finished"
     assert report.clean
@@ -214,7 +214,7 @@ async def test_a_batching_member_of_a_cycle_loses_nothing() -> None:
     system.connect("batches.out", "back.in")
     system.connect("back.again", "batches.in")
     system.connect("back.out", "keeps.in")
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             await group.start(system.run)
             await keeps.full.wait()

@@ -50,7 +50,7 @@ class Noted:
 
 def chain(notes: list[str], *classes: type[Noted]) -> System:
     """Return a system of a -> b -> c, with the given classes for them."""
-    system = System("chain", setup_timeout=0.05, cleanup_timeout=0.05)
+    system = System("chain", setup_timeout=0.2, cleanup_timeout=0.2)
     names = "abc"[: len(classes)]
     for name, cls in zip(names, classes, strict=True):
         system.register_component(name, cls(name, notes))
@@ -90,10 +90,10 @@ async def test_a_layer_is_set_up_concurrently() -> None:
             met[number].set()
             await met[1 - number].wait()
 
-    system = System(setup_timeout=5)
+    system = System(setup_timeout=1000)
     system.register_component("0", Meeting("0", []))
     system.register_component("1", Meeting("1", []))
-    with fail_after(1):
+    with fail_after(30):
         assert (await system.run()).outcome == "finished"
 
 
@@ -256,10 +256,10 @@ async def test_a_failure_stops_the_set_up_of_its_layer() -> None:
             self.notes.append(f"set up {self.name}")
             raise OSError("no")
 
-    system = System(setup_timeout=60)
+    system = System(setup_timeout=1000)
     for name, cls in {"a": Hanging, "b": Bad, "c": Noted}.items():
         system.register_component(name, cls(name, notes))
-    with fail_after(1), pytest.raises(SystemFailed) as caught:
+    with fail_after(30), pytest.raises(SystemFailed) as caught:
         await system.run()
     assert len(caught.value.errors) == 1
     begun = [note for note in notes if not note.endswith(" c")]  # c may have begun in the same tick
@@ -276,7 +276,7 @@ async def test_a_set_up_that_hangs_is_named_with_the_line_where_it_waits() -> No
     error = caught.value.__cause__
     assert isinstance(error, SetupFailed)
     assert error.component == "b"
-    assert "took over 0.05 s, awaiting after_setup() at test_lifecycle.py:" in str(error)
+    assert "took over 0.2 s, awaiting after_setup() at test_lifecycle.py:" in str(error)
 
 
 async def test_a_set_up_that_swallows_cancellation_is_ended_all_the_same() -> None:
@@ -288,7 +288,7 @@ async def test_a_set_up_that_swallows_cancellation_is_ended_all_the_same() -> No
                 except get_cancelled_exc_class():
                     pass
 
-    with fail_after(2), pytest.raises(SystemFailed) as caught:
+    with fail_after(30), pytest.raises(SystemFailed) as caught:
         await chain([], Noted, Swallowing).run()
     assert isinstance(caught.value.__cause__, SetupFailed)
 
@@ -301,7 +301,7 @@ async def test_a_set_up_that_swallows_everything_is_left_behind() -> None:
                 with contextlib.suppress(BaseException):
                     await never.wait()
 
-    with fail_after(2), pytest.raises(SystemFailed) as caught:
+    with fail_after(30), pytest.raises(SystemFailed) as caught:
         await chain([], Noted, Swallowing).run()
     assert isinstance(caught.value.__cause__, SetupFailed)
 
@@ -352,7 +352,7 @@ async def test_cancelling_a_run_in_set_up_cleans_up(parts: SimpleNamespace) -> N
                     pass
 
     system = chain(notes, Noted, Swallowing)
-    with fail_after(2):
+    with fail_after(30):
         async with create_task_group() as group:
             group.start_soon(system.run)
             await begun.wait()
@@ -413,7 +413,7 @@ async def test_a_clean_up_that_hangs_is_named_and_the_others_run() -> None:
             await anyio.sleep_forever()
 
     system = chain(notes, Noted, Hanging, Noted)
-    with fail_after(1):
+    with fail_after(30):
         report = await system.run()
     assert notes[-1] == "clean c"
     late = report.overruns[0]
@@ -448,7 +448,7 @@ async def test_an_abandoned_clean_up_is_named_too() -> None:
                 with contextlib.suppress(BaseException):
                     await never.wait()
 
-    with fail_after(1):
+    with fail_after(30):
         report = await chain([], Swallowing, Noted).run()
     assert [late.component for late in report.overruns] == ["a"]
 
@@ -490,4 +490,4 @@ async def test_waiting_for_a_clean_up_burns_no_cpu() -> None:
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
     assert time.monotonic() - began >= 0.4
-    assert time.process_time() - cpu < 0.3
+    assert time.process_time() - cpu < (time.monotonic() - began) / 2

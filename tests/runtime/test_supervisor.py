@@ -44,7 +44,7 @@ async def test_a_crash_drains_and_fails_the_system_with_everything_in_the_books(
     system.register_component("sink", sink)
     system.connect("numbers.out", "fragile.in")
     system.connect("numbers.out", "sink.in")
-    with fail_after(1), pytest.raises(SystemFailed) as caught:
+    with fail_after(30), pytest.raises(SystemFailed) as caught:
         await system.run()
     error = caught.value
     assert str(error) == "factory: fragile failed in process: ValueError three"
@@ -62,7 +62,7 @@ async def test_a_crash_drains_and_fails_the_system_with_everything_in_the_books(
     assert other.acknowledged == other.accepted == len(sink.got)  # the other branch was drained
     assert system.components["fragile"].status.error_count == 1
     assert isinstance(system.components["fragile"].status.last_error, ValueError)
-    assert report.drain_seconds < 1
+    assert report.overruns == ()
     assert not system.running
 
 
@@ -159,7 +159,7 @@ async def test_what_is_no_exception_comes_out_bare_with_the_same_report(
     system.register_component("numbers", parts.Numbers())
     system.register_component("sink", sink)
     system.connect("numbers.out", "sink.in")
-    with fail_after(2), pytest.raises(Special):
+    with fail_after(30), pytest.raises(Special):
         await system.run()
     report = system.report
     assert report is not None
@@ -190,7 +190,7 @@ async def test_a_future_that_something_else_cancelled_is_a_crash(
         await future
 
     if anyio_backend == "asyncio":
-        with fail_after(1), pytest.raises(SystemFailed, match="cancelled, by something other") as caught:
+        with fail_after(30), pytest.raises(SystemFailed, match="cancelled, by something other") as caught:
             await alone(parts, body).run()
         assert isinstance(caught.value.__cause__, ComponentError)
 
@@ -371,11 +371,11 @@ async def swallow_everything(self: Any) -> None:
 async def test_a_component_that_swallows_cancellation_is_named_and_run_returns(
     parts: SimpleNamespace, body: Body
 ) -> None:
-    system = alone(parts, body, shutdown_timeout=0.1, source_grace=0.05)
-    cpu = time.process_time()
+    system = alone(parts, body, shutdown_timeout=0.3, source_grace=0.2)
+    began, cpu = time.monotonic(), time.process_time()
     async with create_task_group() as group:
         await group.start(system.run)
-        with fail_after(1):
+        with fail_after(30):
             report = await system.stop()
     assert report is not None
     [late] = report.overruns
@@ -383,12 +383,12 @@ async def test_a_component_that_swallows_cancellation_is_named_and_run_returns(
     assert late.awaiting.startswith(f"{body.__name__}() at test_supervisor.py:")
     assert late.awaiting.endswith("which swallows cancellation")
     assert report.exit_code() == 5
-    assert time.process_time() - cpu < 0.5
+    assert time.process_time() - cpu < (time.monotonic() - began) / 2
 
 
 async def test_cancelling_a_run_with_a_component_that_swallows_it_returns(parts: SimpleNamespace) -> None:
     system = alone(parts, swallow)
-    with fail_after(1):
+    with fail_after(30):
         async with create_task_group() as group:
             await group.start(system.run)
             await anyio.wait_all_tasks_blocked()
@@ -404,5 +404,5 @@ async def test_a_spawned_task_that_swallows_it_does_not_outlive_a_crash(parts: S
         await checkpoint()
         raise ValueError("own")
 
-    with fail_after(1), pytest.raises(SystemFailed, match="ValueError own"):
+    with fail_after(30), pytest.raises(SystemFailed, match="ValueError own"):
         await alone(parts, body).run()

@@ -158,6 +158,16 @@ def test_an_input_is_not_an_output() -> None:
         system.connect("sink.in", "other.in")
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "a.out"), ("a.out", "a")])
+def test_a_name_that_could_be_a_port_of_another_component_is_refused(first: str, second: str) -> None:
+    system = System()
+    system.add(first, component(_text))
+    with pytest.raises(WiringError, match=r"beside 'a', 'a\.out' could be a component or a port") as caught:
+        system.add(second, component(_text))
+    assert caught.value.file == __file__
+    assert list(system.components) == [first]
+
+
 def test_types_have_to_fit(system: System) -> None:
     with pytest.raises(PortTypeError, match=r"parse\.out: int -> parse\.in: str"):
         system.connect("parse.out", "parse.in")

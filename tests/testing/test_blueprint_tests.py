@@ -200,7 +200,6 @@ def test_a_whole_graph_runs_without_its_own_source_and_sink(run: Run) -> None:
     )
     for result in results.values():
         assert result.outcome == "passed", said(result)
-        assert result.seconds < 5
 
 
 def test_differences_are_told_with_their_lines(run: Run) -> None:
@@ -353,7 +352,6 @@ def test_one_that_hangs_is_cut_off_and_said_to(run: Run) -> None:
     )
     for result in results.values():
         assert result.outcome == "failed"
-        assert result.seconds < 5
         (text,) = said(result)
         assert "waited 0.05 s for" in text
         assert "parse awaits hang() at bp_parts.py:" in text

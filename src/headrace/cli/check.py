@@ -47,12 +47,13 @@ def command(target: str, files: tuple[str, ...], form: str, strict: bool, allow:
 
 
 def _tell(target: str, loaded: Loaded | None, problems: tuple[Problem, ...], *, strict: bool) -> None:
-    from .problems import count_of, plural, problem_lines
+    from .problems import count_of, plural, problem_lines, refusal_lines
 
-    for line in problem_lines(problems, excerpts=sys.stdout.isatty()):
+    is_refused = loaded is None or (strict and problems)
+    show = refusal_lines if is_refused else problem_lines
+    for line in show(problems, excerpts=sys.stdout.isatty()):
         emit(line)
-    if loaded is None or (strict and problems):
-        emit(count_of(problems))
+    if loaded is None or is_refused:
         return
     wiring = loaded.harness.wiring
     facts = [plural(len(wiring.registered), "component"), plural(len(wiring.connections), "connection")]

@@ -39,14 +39,14 @@ def command(
     from headrace.exceptions import BlueprintError
     from headrace.runtime.picture import picture_of
 
-    from .problems import problem_lines
+    from .problems import refusal_lines
     from .target import load_target
 
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a module prints when it is imported
             picture = picture_of(load_target(target, allow=allow, files=files).harness)
     except BlueprintError as error:
-        for line in problem_lines(error.problems, excerpts=sys.stderr.isatty()):
+        for line in refusal_lines(error.problems, excerpts=sys.stderr.isatty()):
             click.echo(line, err=True)
         return 2
     text = _drawn(picture, form, sys.stdout.encoding if output is None else "utf-8")

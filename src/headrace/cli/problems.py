@@ -23,6 +23,16 @@ def problem_lines(problems: Iterable[Problem], *, excerpts: bool) -> list[str]:
     return lines
 
 
+def refusal_lines(problems: Sequence[Problem], *, excerpts: bool) -> list[str]:
+    """Return what is shown of a system that is refused: its problems, and how many they are.
+
+    Args:
+        problems: What was found.
+        excerpts: Whether to show the line of the file with a caret below each.
+    """
+    return [*problem_lines(problems, excerpts=excerpts), count_of(problems)]
+
+
 def count_of(problems: Sequence[Problem]) -> str:
     """Return ``2 errors, 1 warning``; nothing where there are none."""
     counts = {kind: sum(1 for p in problems if p.severity == kind) for kind in ("error", "warning")}
@@ -47,4 +57,4 @@ def as_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-__all__ = ["as_json", "count_of", "plural", "problem_lines"]
+__all__ = ["as_json", "count_of", "plural", "problem_lines", "refusal_lines"]

@@ -75,7 +75,7 @@ def command(
     """
     from headrace.exceptions import BlueprintError
 
-    from .problems import count_of, problem_lines
+    from .problems import problem_lines, refusal_lines
     from .report_json import refusal_json
     from .running import RunOptions, run_system
     from .target import load_target
@@ -84,10 +84,8 @@ def command(
     try:
         loaded = load_target(target, allow=allow, files=files)
     except BlueprintError as error:
-        for line in problem_lines(error.problems, excerpts=excerpts):
+        for line in refusal_lines(error.problems, excerpts=excerpts):
             click.echo(line, err=True)
-        if len(error.problems) > 1:
-            click.echo(count_of(error.problems), err=True)
         if form == "json":
             emit(refusal_json(target, error.problems))
         return 2

@@ -16,7 +16,7 @@ import yaml
 
 from headrace.exceptions import BlueprintError
 from headrace.model.blueprint import Blueprint, Complaints, Position
-from headrace.model.blueprint_tree import Node, Scalar, TreeBuilder
+from headrace.model.blueprint_tree import MAX_DEPTH, Node, Scalar, TreeBuilder
 from headrace.runtime.assembly import Assembled, assemble_all
 from headrace.runtime.blueprint_files import MAX_BYTES, split_lines
 from headrace.runtime.blueprint_loader import BlueprintLoader
@@ -203,6 +203,11 @@ def _complain_of_syntax(error: yaml.YAMLError, file: str, complaints: Complaints
             problem = f"{problem} {context} (from line {began.line + 1})"
     hint = next((mend for sign, mend in _MENDS if sign in problem), "check quotes, brackets and indentation")
     position = Position(file) if mark is None else _position(mark, file)
+    if (
+        "nesting depth" in problem
+    ):  # libyaml has a limit of its own, which it may reach before its first event
+        complaints.error(position, "E107", f"more than {MAX_DEPTH} levels deep", "make it flatter")
+        return
     if "bracket" in hint and "${" in complaints.sources.line_at(position):
         hint += "; inside brackets a ${VARIABLE} stands in quotes"
     complaints.error(position, "E101", problem, hint)

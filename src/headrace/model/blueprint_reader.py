@@ -346,7 +346,7 @@ class _Reader:
 
     def _inner(self, part: Reference | None, components: frozenset[str]) -> Reference | None:
         """Check a part in the middle of a chain: it is received by and sent from, so it has no one port."""
-        if part is None or part.text in components or not parse_endpoint(part.text).port:
+        if part is None or "." not in part.text or part.text in components:
             return part
         message = f"'{part}' stands in the middle of a chain, where a component has no port"
         self.complaints.error(part.position, "E120", message, "write two connections")

@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headrace.exceptions import InvalidEndpointError
+from headrace.exceptions import InvalidEndpointError, WiringError
 
-_NEAR = 100
+_NEAR = 50
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,6 +52,34 @@ def refuse_unprintable(what: str, text: str) -> None:
         )
 
 
+class ComponentNames:
+    """The names of components, none of which can be taken for a port: there is no ``a.out`` beside ``a``."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._before_a_dot: dict[str, str] = {}
+
+    def add(self, name: str) -> None:
+        """Take a name."""
+        self._names.add(name)
+        self._before_a_dot.setdefault(name.rpartition(".")[0], name)
+
+    def refuse_clash(self, name: str) -> None:
+        """Refuse a further name that could not be told from a port.
+
+        Raises:
+            WiringError: It is one that is there with a port after it, or the other way round.
+        """
+        front = name.rpartition(".")[0]
+        longer = name if front in self._names else self._before_a_dot.get(name, "")
+        if longer:
+            shorter = longer.rpartition(".")[0]
+            raise WiringError(
+                f"beside '{shorter}', '{longer}' could be a component or a port",
+                hint=f"take another name, such as '{longer.replace('.', '_')}'",
+            )
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return ``"did you mean 'x'?"`` for the nearest candidate, or the list of candidates, or nothing."""
     known = sorted(set(candidates))
@@ -65,4 +93,4 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return ""
 
 
-__all__ = ["Endpoint", "did_you_mean", "parse_endpoint", "refuse_unprintable"]
+__all__ = ["ComponentNames", "Endpoint", "did_you_mean", "parse_endpoint", "refuse_unprintable"]

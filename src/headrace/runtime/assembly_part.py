@@ -33,7 +33,7 @@ from headrace.model.blueprint import (
     field_key,
 )
 from headrace.model.blueprint_keys import MESSAGE_POLICY
-from headrace.model.endpoint import did_you_mean, parse_endpoint
+from headrace.model.endpoint import ComponentNames, did_you_mean, parse_endpoint
 from headrace.model.options import Attempts, Replicas
 from headrace.model.settings_check import find_setting_errors
 
@@ -89,13 +89,27 @@ class Part:
         for resource in self.blueprint.resources:
             if not self._add_resource(resource):
                 self.site.lost.add(resource.name)
+        earlier = ComponentNames()
         for spec in self.blueprint.components:
             self.site.positions.setdefault(self.prefix + spec.name, spec.position)
-            if spec.inner is not None:
+            if not self._has_clear_name(spec, earlier):
+                self.missing.add(spec.name)
+            elif spec.inner is not None:
                 self.parts[spec.name] = part = Part(self.site, spec.inner, self.prefix + spec.name, self)
                 part.add()
             elif not self._add(spec):
                 self.missing.add(spec.name)
+
+    def _has_clear_name(self, spec: ComponentSpec, earlier: ComponentNames) -> bool:
+        """Return whether a component's name is no port of an earlier one, nor the other way round."""
+        before = self.site.complaints.count
+        with self.site.telling(spec.position):
+            earlier.refuse_clash(spec.name)
+        earlier.add(spec.name)
+        is_clear = self.site.complaints.count == before
+        if not is_clear:  # what is meant by the one may be connected as the other
+            self.site.unsure |= {self.prefix + spec.name, self.prefix + spec.name.rpartition(".")[0]}
+        return is_clear
 
     def _add_resource(self, spec: ResourceSpec) -> bool:
         before = self.site.complaints.count

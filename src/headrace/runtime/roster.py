@@ -12,7 +12,7 @@ from headrace.exceptions import (
     UnknownPortError,
     WiringError,
 )
-from headrace.model.endpoint import Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
+from headrace.model.endpoint import ComponentNames, Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
 from headrace.model.options import Attempts, Replicas
 
 from .member import Member, make_member, only_port
@@ -34,6 +34,7 @@ class Roster:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
+        self._component_names = ComponentNames()
         self.components: dict[str, Any] = {}
         self.replicas: dict[str, ReplicaSet] = {}
         self.part_ports: dict[str, str] = {}
@@ -140,6 +141,7 @@ class Roster:
 
     def _take(self, new: Registered) -> None:
         """Take in what was made, in the place of what had its name."""
+        self._component_names.add(new.name)
         members = new.members if isinstance(new, ReplicaSet) else (new,)
         old = self._all_of(new.name)
         for member in old:
@@ -165,6 +167,7 @@ class Roster:
             raise ComponentAlreadyRegistered(
                 f"a component named '{name}' is registered already", hint="take another name"
             )
+        self._component_names.refuse_clash(name)
         self._check_object(name, factory)
 
     def _check_object(self, name: str, factory: Any) -> None:

@@ -109,7 +109,7 @@ class _Writing:
         found: dict[str, Any] = {}
         for key, ports in listed.items():
             if ports is not None:
-                texts = [self._end(port, "input" if key == "out" else "output") for port in ports]
+                texts = [str(port) for port in ports]
                 found[key] = texts[0] if len(texts) == 1 else texts
                 for port in ports:
                     self._check_connected(port, key)
@@ -220,9 +220,7 @@ class _Writing:
         return self._is_guessed(before.receiver, "input") and self._is_guessed(connection.sender, "output")
 
     def _is_guessed(self, end: Endpoint, direction: str) -> bool:
-        """Whether the name of the component alone means this port, and the port's own no other component."""
-        if self.wiring.get(str(end)) is not None:
-            return False
+        """Whether the name of the component alone means this port."""
         try:
             parse_endpoint(end.component)
             return self.wiring.endpoints(end.component, direction) == (end,)
@@ -233,33 +231,21 @@ class _Writing:
         inner = [connection.sender.component for connection in chain[1:]]
         first, last = chain[0].sender, chain[-1].receiver
         ends = [
-            end.component if self._is_guessed(end, way) else self._end(end, way)
+            end.component if self._is_guessed(end, way) else str(end)
             for end, way in ((first, "output"), (last, "input"))
         ]
         return " -> ".join([ends[0], *inner, ends[1]])
 
     def _table(self, connection: Connection, plain: EdgeOptions) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "from": self._end(connection.sender, "output"),
-            "to": self._end(connection.receiver, "input"),
+            "from": str(connection.sender),
+            "to": str(connection.receiver),
         }
         for name in ("buffer_size", "when_full", "copy"):
             value = getattr(connection.options, name)
             if value != getattr(plain, name):
                 found[name] = value
         return found
-
-    def _end(self, end: Endpoint, direction: str) -> str:
-        """Return ``component.port`` where that means this port, and no component of such a name."""
-        text = str(end)
-        try:
-            parse_endpoint(text)
-            is_clear = self.wiring.endpoints(text, direction) == (end,)
-        except HeadraceError:
-            is_clear = False
-        if not is_clear:
-            self._tell(f"port '{text}'", "cannot be told from another one by its name")
-        return text
 
 
 def _policy(member: Member, target: Any) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class Edge(Generic[T]):
     @property
     def buffered(self) -> int:
         """How many messages were accepted and not handed over yet."""
-        number = len(self.incoming) + len(self._front)  # written out: one message at a time asks four times
+        number = len(self.store)  # written out: one message at a time asks four times
         carrier, outlet = self.inlet.carrier, self.outlet
         if carrier is not None and carrier.edge is self:
             number += carrier.unhanded

@@ -166,7 +166,7 @@ SHORT = {"shutdown_timeout": 0.3, "cleanup_timeout": 0.3}
 finishes = chain(ten, show)
 endless = chain(numbers, show)
 drains = chain(ticks, take)
-hangs = chain(one, hang)
+hangs_long = chain(one, hang, shutdown_timeout=1000)
 overruns = chain(one, hang, **SHORT)
 blocks = chain(one, block, **SHORT)
 spins = chain(one, spin, **SHORT)
