@@ -93,6 +93,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "when_full": edge.when_full,
         "copy": str(edge.copy).lower(),
         "fan_out": OutputOptions().fan_out,
+        "replicas": inspect.signature(headrace.System.add).parameters["replicas"].default,
         "attempts": attempts.attempts,
         "on_error": attempts.on_error,
         "backoff": attempts.backoff,
