@@ -69,6 +69,9 @@ async def test_what_is_put_back_goes_before_the_one_that_is_followed(clock: list
     await receive.receive()
     edge.outlet.room = 0  # the long way, on which messages are followed
     await send.send(2)
+    edge.latency.forget()
+    edge.latency.follow(1)  # what comes alone is followed one time in eight only; say it came behind another
+    edge.latency.ahead = 0
     edge.inlet.put_back(edge, [1])
     clock[0] += 5
     assert await receive.receive() == 1
@@ -76,6 +79,15 @@ async def test_what_is_put_back_goes_before_the_one_that_is_followed(clock: list
     clock[0] += 5
     assert await receive.receive() == 2
     assert highest(edge) == pytest.approx(10, rel=0.25)
+
+
+async def test_of_messages_that_come_alone_one_in_eight_is_followed(clock: list[float]) -> None:
+    send, receive, edge = one_edge()
+    for number in range(17):
+        edge.outlet.room = 0
+        await send.send(number)
+        await receive.receive()
+    assert edge.latency.histogram.summary().samples == 3
 
 
 async def test_the_end_of_the_reader_ends_the_sample(clock: list[float]) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
+from anyio import ClosedResourceError, EndOfStream, WouldBlock
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
 
 from headrace.exceptions import InputEndedError
@@ -330,8 +330,11 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._check_open()
         moved = len(self._hand.chunk)
-        if not self.unhanded:  # else another task on this handle has taken a chunk meanwhile
-            self.let_go()
+        if not self._hand.unhanded:  # else another task on this handle has taken a chunk meanwhile
+            self._hand.let_go()
+            if self._inlet.is_dry:
+                await self._wait(take)
+                return
         if self._pace.is_over(moved):
             await self._pace.give_way()
             self._check_open()
@@ -340,12 +343,13 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def _share_or_take(self) -> bool:
         """Have a chunk if there is any message: the rest of what another task on this handle took, or a new one."""
-        return self.unhanded > 0 or self._take()
+        return self._hand.unhanded > 0 or self._take()
 
     def _take(self, at_most: int | None = None) -> bool:
         """Take a chunk if there is any message; acknowledges the one before."""
-        self.give_back()
-        self.let_go()
+        if self._hand.edge is not None:
+            self.give_back()
+            self._hand.let_go()
         inlet = self._inlet
         edge = inlet.next_lane()
         if edge is None:
@@ -371,7 +375,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             self.waiters.append(waiter)
             try:
                 if inlet.on_idle is not None:
-                    waiter.task = get_current_task().id
                     inlet.on_idle()
                 await waiter.wait()
                 self._pace.waited()
