@@ -122,7 +122,7 @@ def are_settings_wrong(blueprint: Blueprint, folder: Path) -> bool:
         into = settings_type_of(target) if is_component else settings_of(target)
         if into is not None and find_setting_errors(spec.config, into):
             return True
-        said = is_component and {"attempts", "on_error", "backoff"} & spec.places.keys()
+        said = is_component and MESSAGE_POLICY.keys() & spec.places.keys()
         if said and (target is None or isinstance(target, type)):
             return True
     return False
