@@ -24,6 +24,7 @@ from headrace.edges import yaml_blueprint
 from headrace.edges.yaml_blueprint import load_system
 from headrace.exceptions import BlueprintError, ComponentTypeError
 from headrace.model.blueprint import Blueprint, Complaints, Problem
+from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_schema import blueprint_schema
 from headrace.model.blueprint_tree import Listing, Node, Table, TreeBuilder
 from headrace.model.blueprint_variables import Surroundings
