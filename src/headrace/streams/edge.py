@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from anyio import Event
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READER_ENDED = "reader_ended"
+Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Waiter:
@@ -216,6 +217,15 @@ class Edge(Generic[T]):
         """Enter dropped messages in the books."""
         self.dropped[reason] = self.dropped.get(reason, 0) + number
 
+    def enter(self, outcome: Settlement, reason: str) -> None:
+        """Enter in the books what became of one message."""
+        if outcome == "acknowledged":
+            self.settled_before += 1
+        elif outcome == "dead_lettered":
+            self.dead_lettered += 1
+        else:
+            self.drop(reason or "dropped")
+
     # --- waiting senders -------------------------------------------------------------------------------
 
     def wake_sender(self) -> None:
@@ -303,4 +313,4 @@ def unwinding() -> bool:
 
 AnyEdge = Edge[Any]
 
-__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Waiter", "unwinding"]
+__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Settlement", "Waiter", "unwinding"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dis import opmap
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
@@ -19,7 +18,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamSt
 from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
-from .edge import Edge, Waiter, unwinding
+from .async_for import is_of_async_for, without_hooks
+from .edge import Edge, Settlement, Waiter, unwinding
 from .message_ids import MessageIds
 from .pace import Pace
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _new_id = MessageIds()
-_OF_ASYNC_FOR = opmap["GET_AITER"]
-Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
@@ -155,7 +153,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             self._not_acknowledged += len(held)
         if self._origins is not None or outcome != "acknowledged":
             for place in held:
-                _enter(self._origin(place), outcome, reason)
+                self._origin(place).enter(outcome, reason)
 
     def let_go(self) -> None:
         """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
@@ -262,9 +260,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         An async generator takes half the time of ``__anext__``, but a cancellation ends it. ``async for`` ends then
         too, and nobody notices; who asks for ``aiter(stream)`` may go on with it, and gets the stream itself.
         """
-        caller = sys._getframe(1)
-        if caller.f_code.co_code[caller.f_lasti] == _OF_ASYNC_FOR:
-            return _without_hooks(self._messages())
+        if is_of_async_for(sys._getframe(1)):
+            return without_hooks(self._messages())
         return self
 
     async def _messages(self) -> AsyncGenerator[T, None]:
@@ -412,30 +409,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def __repr__(self) -> str:
         return f"<EdgeReceiveStream {self._inlet.name}{' closed' if self._closed else ''}>"
-
-
-def _enter(edge: Edge[Any], outcome: Settlement, reason: str) -> None:
-    """Enter in the books of an edge what became of one message."""
-    if outcome == "acknowledged":
-        edge.settled_before += 1
-    elif outcome == "dead_lettered":
-        edge.dead_lettered += 1
-    else:
-        edge.drop(reason or "dropped")
-
-
-def _without_hooks(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Let no event loop look after an async generator that has nothing to clean up.
-
-    Left half-way (``break``), asyncio would start a task to close it, and trio would warn.
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        generator.__anext__().close()  # asks for the hooks, and does not begin
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    return generator
 
 
 __all__ = ["EdgeReceiveStream", "Settlement"]
