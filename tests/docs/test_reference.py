@@ -97,6 +97,9 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "attempts": attempts.attempts,
         "on_error": attempts.on_error,
         "backoff": attempts.backoff,
+        "concurrency": attempts.concurrency,
+        "ordered": str(attempts.ordered).lower(),
+        "fuse": str(attempts.fuse).lower(),
         "setup_timeout": f"{timeouts.setup:g}",
         "cleanup_timeout": f"{timeouts.cleanup:g}",
         "shutdown_timeout": f"{timeouts.shutdown:g}",
@@ -113,7 +116,8 @@ def test_the_system_and_the_options_agree_on_their_defaults() -> None:
     for name in ("setup", "cleanup", "shutdown"):
         assert of_system[f"{name}_timeout"].default == getattr(Timeouts(), name)
     assert of_system["source_grace"].default == Timeouts().source_grace
-    for name in ("attempts", "on_error", "backoff"):
+    assert of_system["fuse"].default is Attempts().fuse
+    for name in ("attempts", "on_error", "backoff", "concurrency", "ordered", "fuse"):
         assert of_component[name].default == getattr(Attempts(), name)
 
 

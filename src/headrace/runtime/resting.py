@@ -17,7 +17,7 @@ from headrace.streams.receive_stream import EdgeReceiveStream
 
 from .awaiting import frames_of
 
-_RECEIVING = EdgeReceiveStream._wait.__code__
+_RECEIVING = EdgeReceiveStream.wait.__code__
 
 
 def all_wait_to_receive(root: int, receivers: Container[Waiter]) -> bool:
