@@ -25,7 +25,7 @@ COMMANDS = ("check", "run")
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    """Run the cases that the first argument names, all without one; 0 if each kept the promise, 2 if there is none."""
+    """Run the cases that the first argument names, or all; 0 if each kept the promise, 2 if there is none."""
     word = argv[0] if argv else ""
     contents = {name: content for name, (content, _) in HOSTILE.items()} | CROWDS
     cases: dict[str, tuple[str, bytes | None]] = {name: ("bp.yaml", it) for name, it in contents.items()}
