@@ -6,6 +6,7 @@ from functools import partial
 
 from headrace.authoring.function_away import Away
 from headrace.authoring.function_component import FunctionComponent
+from headrace.model.options import RunIn
 
 from .process_workers import ProcessWorkers
 from .wiring import Wiring
@@ -31,6 +32,11 @@ def give_workers(wiring: Wiring, cleanup_timeout: float) -> None:
             made.away = None if make is None else Away(make, within, takes_told=run_in == "thread")
 
 
+def run_in_of(component: object) -> RunIn:
+    """Return where a component works: in the event loop, unless it is a function that says otherwise."""
+    return component.attempts.run_in if isinstance(component, FunctionComponent) else "loop"
+
+
 def _make(made: FunctionComponent) -> Workers:
     number = made.attempts.concurrency
     if made.attempts.run_in == "thread":
@@ -38,4 +44,4 @@ def _make(made: FunctionComponent) -> Workers:
     return ProcessWorkers(made.function, made.config, name=made.name, processes=number)
 
 
-__all__ = ["SHARE", "give_workers"]
+__all__ = ["SHARE", "give_workers", "run_in_of"]
