@@ -83,9 +83,10 @@ def looked_up(number: int, *, table: Resource[dict[int, str]]) -> str:
 
 
 @component
-def get_stuck(_number: int) -> None:
+def get_stuck(number: int) -> int:
     STUCK.set()
     RELEASED.wait()
+    return number
 
 
 @component
