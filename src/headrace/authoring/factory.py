@@ -42,7 +42,9 @@ def build_component(
     if isinstance(function, ComponentFunction):
         made = function.build(name, config, attempts=attempts)
     elif attempts is not None:
-        raise ConfigError(f"{name}: attempts and on_error are for function components", field="attempts")
+        raise ConfigError(
+            f"{name}: attempts, on_error, run_in and the like are for function components", field="attempts"
+        )
     elif isinstance(factory, type):
         made = _from_class(name, factory, config)
     elif config:

@@ -18,11 +18,12 @@ import msgspec
 
 from headrace.exceptions import ConfigError
 from headrace.model.message import Meta, Rejected
-from headrace.model.options import Attempts, OnError
+from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
 from headrace.model.settings import convert_settings
 
 from .context import Context
+from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
 from .function_signature import is_async, parameters, ports, title, yields
@@ -95,6 +96,7 @@ class FunctionComponent(HarnessComponent):
         stage: Its function at work.
         begun: The messages on which it was called, and that it has still to receive.
         fused_out: What its outputs go to instead of the stream ``out``; set by the runtime.
+        away: Where its function works if not in the event loop; set by the runtime.
     """
 
     def __init__(
@@ -109,10 +111,10 @@ class FunctionComponent(HarnessComponent):
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
-        if attempts.concurrency > 1 and not is_async(function.fn):
+        if attempts.concurrency > 1 and attempts.run_in == "loop" and not is_async(function.fn):
             raise ConfigError(
                 f"{name}: concurrency is for asynchronous functions of a message",
-                hint="write `async def`, or leave it out",
+                hint="write `async def`, or run_in: thread or process, or leave it out",
                 field="concurrency",
             )
         self.function = function
@@ -124,15 +126,19 @@ class FunctionComponent(HarnessComponent):
         self.stage: Stage = stage_of(function.fn, function.fn)
         self.begun: deque[Begun] = deque()
         self.fused_out: Any = None
+        self.away: Away | None = None
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
-        """Get ready: take the resources that the function asks for.
+        """Get ready: take the resources that the function asks for, and start its workers.
 
         Raises:
             ConfigError: There is no resource of that name.
+            WorkerStartFailed: A worker process did not get ready.
         """
         await super().setup(harness_context)
         self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
+        if self.away is not None:
+            await self.away.open()
 
     async def process(self) -> None:
         """Run the function on the messages, or send what the source yields."""
@@ -143,6 +149,9 @@ class FunctionComponent(HarnessComponent):
         self.begun.clear()
         self.stage = stage_of(self._bound(), self.function.fn)
         stream: Any = self.receive_streams["in"]
+        if self.away is not None:
+            await self.away.work(self, stream)
+            return
         if self.attempts.concurrency > 1:
             await work_concurrently(
                 stream, self.attempts.concurrency, self._prepare, ordered=self.attempts.ordered
@@ -153,6 +162,12 @@ class FunctionComponent(HarnessComponent):
                 await self._work_on(message)
             return
         await self._work_on_batches(stream)
+
+    async def cleanup(self) -> None:
+        """Close every stream, and end its workers."""
+        await super().cleanup()
+        if self.away is not None:
+            await self.away.close()
 
     async def _work_on_batches(self, stream: Any) -> None:
         while True:
@@ -235,7 +250,7 @@ class FunctionComponent(HarnessComponent):
                 if begun is None:
                     arguments = self._arguments
                     if self.function.meta_parameter:
-                        meta = self._next_meta(meta, attempt)
+                        meta = self.next_meta(meta, attempt)
                         arguments = {**arguments, self.function.meta_parameter: meta}
                     return await _outputs_of(self.function.fn(message, **arguments))
                 if begun.error is not None:
@@ -244,22 +259,27 @@ class FunctionComponent(HarnessComponent):
             except Exception as error:
                 if attempt >= self.attempts.attempts:
                     failed = Begun(message, error=error, meta=meta)
-                    return await self._give_up(failed, attempt, stream)
+                    return await self.give_up(failed, attempt, stream)
                 attempt += 1
                 begun = None
             await anyio.sleep(self.attempts.pause_before(attempt))
 
+    def call_told(self, told: Told) -> Any:
+        """Call the function on a message of which is known what it is to be told; in a thread of its own."""
+        meta = {} if told.meta is None else {self.function.meta_parameter: told.meta}
+        return self.function.fn(told.message, **self._arguments, **meta)
+
     def _call_with_new_meta(self, message: object) -> Any:
-        self._meta = self._next_meta(None, 1)
+        self._meta = self.next_meta(None, 1)
         return self.function.fn(message, **self._arguments, **{self.function.meta_parameter: self._meta})
 
-    def _next_meta(self, known: Meta | None, attempt: int) -> Meta:
+    def next_meta(self, known: Meta | None, attempt: int) -> Meta:
         """Return what is known about a message; its id stays the same at each attempt."""
         if known is None:
             known = Meta((self.context or Context(self.name)).new_id())
         return msgspec.structs.replace(known, attempt=attempt)
 
-    async def _give_up(self, failed: Begun, attempts: int, stream: Any) -> list[Any]:
+    async def give_up(self, failed: Begun, attempts: int, stream: Any) -> list[Any]:
         """Do with a message what ``on_error`` says, and enter it in the books, where its stream keeps any."""
         message, error = failed.message, failed.error
         assert error is not None
@@ -297,6 +317,7 @@ def component(
     concurrency: int = 1,
     ordered: bool = True,
     fuse: bool = True,
+    run_in: RunIn = "loop",
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -310,6 +331,7 @@ def component(
     concurrency: int = 1,
     ordered: bool = True,
     fuse: bool = True,
+    run_in: RunIn = "loop",
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -323,14 +345,17 @@ def component(
         attempts: How often a message is tried in all.
         on_error: What happens after the last attempt: ``dead_letter``, ``reject``, ``drop`` or ``crash``.
         backoff: Seconds before the second attempt, doubling with each further one.
-        concurrency: How many messages an asynchronous function works on at once.
+        concurrency: How many messages an asynchronous function works on at once, or how many threads or
+            processes a plain one has where ``run_in`` says so.
         ordered: Whether its outputs keep the order of the messages; else each is sent when it is there.
         fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
+        run_in: Where a plain function works: in the event ``loop``, in a ``thread``, which may wait, or in a
+            worker ``process``, which computes on another core.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
-    policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse)
+    policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse, run_in)
 
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later

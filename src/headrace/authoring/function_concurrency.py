@@ -24,7 +24,7 @@ async def work_concurrently(stream: Any, number: int, prepare: Prepare, *, order
         prepare: Works on a message.
         ordered: Whether outputs are sent in the order of the messages; who is done earlier waits for his turn.
     """
-    turns = _Turns() if ordered else None
+    turns = Turns() if ordered else None
     handles = [stream, *(stream.clone() for _ in range(number - 1))]
     async with create_task_group() as group:
         for handle in handles:
@@ -33,7 +33,7 @@ async def work_concurrently(stream: Any, number: int, prepare: Prepare, *, order
         clone.close()
 
 
-async def _work(handle: Any, prepare: Prepare, turns: _Turns | None) -> None:
+async def _work(handle: Any, prepare: Prepare, turns: Turns | None) -> None:
     async for message in handle:
         number = 0 if turns is None else turns.draw()
         send = await prepare(message, handle)
@@ -42,30 +42,34 @@ async def _work(handle: Any, prepare: Prepare, turns: _Turns | None) -> None:
         else:
             await turns.wait(number)
             await send()
-            turns.end()
+            turns.end(number)
 
 
-class _Turns:
+class Turns:
     """Lets tasks go on in the order in which they drew a number."""
 
     def __init__(self) -> None:
-        self._drawn = self._current = 0
-        self._waiting: dict[int, anyio.Event] = {}
+        self._drawn = 0
+        self._under_way: dict[int, anyio.Event | None] = {}  # in order; with what wakes those that wait
 
     def draw(self) -> int:
+        """Return the next number."""
         self._drawn += 1
-        return self._drawn - 1
+        self._under_way[self._drawn] = None
+        return self._drawn
 
     async def wait(self, number: int) -> None:
-        if number != self._current:
-            called = self._waiting[number] = anyio.Event()
+        """Wait until all smaller numbers have ended."""
+        if next(iter(self._under_way)) != number:
+            called = self._under_way[number] = anyio.Event()
             await called.wait()
-            del self._waiting[number]
 
-    def end(self) -> None:
-        self._current += 1
-        if self._current in self._waiting:
-            self._waiting[self._current].set()
+    def end(self, number: int) -> None:
+        """Let the next one go on."""
+        del self._under_way[number]
+        called = next(iter(self._under_way.values()), None)
+        if called is not None:
+            called.set()
 
 
-__all__ = ["work_concurrently"]
+__all__ = ["Prepare", "Turns", "work_concurrently"]

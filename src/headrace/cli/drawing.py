@@ -74,6 +74,7 @@ def _component(one: ComponentPicture) -> dict[str, Any]:
         "name": one.name,
         "type": one.type,
         "replicas": one.replicas,
+        "run_in": one.run_in,
         "inputs": [_input(port, one.replicas) for port in one.inputs],
         "outputs": [{**_port(port), "fan_out": port.fan_out} for port in one.outputs],
     }

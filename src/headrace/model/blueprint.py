@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.exceptions import ConfigError
 
 from .blueprint_problems import CODES, Complaints, Position, Problem, Severity, Sources
-from .options import Attempts, FanOut, OnError, WhenFull
+from .options import Attempts, FanOut, OnError, RunIn, WhenFull
 
 if TYPE_CHECKING:
     from .blueprint_tests import TestSpec
@@ -61,6 +61,7 @@ class ComponentSpec:
         concurrency: How many messages an asynchronous function works on at once.
         ordered: Whether its outputs keep the order of the messages.
         fuse: Whether a synchronous function may work in one task with its neighbours.
+        run_in: Where a plain function works.
         outputs: How its outputs spread their messages, by port.
         replicas: How many instances of it there are.
         inputs: How the messages for its inputs spread over the replicas, by port.
@@ -79,6 +80,7 @@ class ComponentSpec:
     concurrency: int | None = None
     ordered: bool | None = None
     fuse: bool | None = None
+    run_in: RunIn | None = None
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     replicas: ReplicasSpec | None = None
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class Defaults:
     concurrency: int | None = None
     ordered: bool | None = None
     fuse: bool | None = None
+    run_in: RunIn | None = None
 
     def harness_options(self) -> dict[str, Any]:
         """Return what was said for the harness itself, as its keyword arguments."""

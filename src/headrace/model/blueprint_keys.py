@@ -21,7 +21,7 @@ from .blueprint_values import (
     truth,
     whole_number,
 )
-from .options import FanOut, OnError, WhenFull
+from .options import FanOut, OnError, RunIn, WhenFull
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ MESSAGE_POLICY: Mapping[str, Check] = {
     "concurrency": whole_number,
     "ordered": truth,
     "fuse": truth,
+    "run_in": OneOf(get_args(RunIn)),
 }
 
 BLUEPRINT = TableKeys(
@@ -77,14 +78,14 @@ DEFAULTS = TableKeys(
         "dead_letter_limit": whole_number,
         **MESSAGE_POLICY,
     },
-    not_built=frozenset({"restart", "durable", "durability", "run_in"}),
+    not_built=frozenset({"restart", "durable", "durability"}),
 )
 COMPONENT = TableKeys(
     "a component",
     {"type": text, **MESSAGE_POLICY},
     tables=("config", "outputs", "replicas", "inputs"),
     required=("type",),
-    not_built=frozenset({"restart", "run_in", "placement", "durable"}),
+    not_built=frozenset({"restart", "placement", "durable"}),
     order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
@@ -110,7 +111,6 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
-    "run_in": ((), "leave it out, and call anyio.to_thread inside the component"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
     "ack": (("auto",), "leave it out: the next receive acknowledges"),

@@ -14,9 +14,12 @@ _POLICY: Mapping[str, str] = {
     "on_error": "What becomes of a message after the last attempt: `dead_letter` keeps it, `reject` sends it to "
     "the port `rejected`, `drop` counts it, `crash` fails the component.",
     "backoff": "The pause before the second attempt; it doubles with each further one, up to 30 s.",
-    "concurrency": "How many messages an asynchronous function works on at once.",
+    "concurrency": "How many messages an asynchronous function works on at once, or how many threads or "
+    "processes a plain one has where `run_in` says so.",
     "ordered": "Whether outputs keep the order of the messages where it works on several at once.",
     "fuse": "Whether a synchronous function may work in one task with its neighbours, which is quicker.",
+    "run_in": "Where a plain function works: `loop`, the event loop; `thread`, which may wait; `process`, worker "
+    "processes of its own, which compute on other cores.",
 }
 _BUFFER_SIZE = "How many messages an edge accepts before its reader takes them."
 
@@ -108,6 +111,7 @@ def defaults_of(what: str) -> dict[str, Any]:
             "concurrency": policy.concurrency,
             "ordered": policy.ordered,
             "fuse": policy.fuse,
+            "run_in": policy.run_in,
         },
         "a connection": {"when_full": edge.when_full, "copy": edge.copy},
         "an output": {"fan_out": OutputOptions().fan_out},

@@ -14,6 +14,7 @@ from .endpoint import did_you_mean
 WhenFull = Literal["block", "drop_oldest", "drop_newest", "error"]
 FanOut = Literal["broadcast", "balance", "by_key"]
 OnError = Literal["dead_letter", "reject", "drop", "crash"]
+RunIn = Literal["loop", "thread", "process"]
 KeyFn = Callable[[Any], Hashable]
 
 DEFAULT_BUFFER_SIZE = 100
@@ -123,9 +124,11 @@ class Attempts:
         attempts: How often a message is tried in all; at least 1.
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt; doubles with each further one, up to 30 s.
-        concurrency: How many messages an asynchronous function works on at once; at least 1.
+        concurrency: How many messages an asynchronous function works on at once, or how many threads or
+            processes a plain one has; at least 1.
         ordered: Whether its outputs keep the order of the messages all the same.
         fuse: Whether a synchronous function may work in one task with its neighbours.
+        run_in: Where a plain function works: in the event loop, in threads, or in worker processes.
     """
 
     attempts: int = 3
@@ -134,6 +137,7 @@ class Attempts:
     concurrency: int = 1
     ordered: bool = True
     fuse: bool = True
+    run_in: RunIn = "loop"
 
     def __post_init__(self) -> None:
         _check_count("attempts", self.attempts)
@@ -141,6 +145,7 @@ class Attempts:
         _check_truth("ordered", self.ordered)
         _check_truth("fuse", self.fuse)
         _check_choice("on_error", self.on_error, OnError)
+        _check_choice("run_in", self.run_in, RunIn)
         if not _is_number(self.backoff) or self.backoff < 0:
             raise ConfigError(f"backoff must be seconds of at least 0, not {self.backoff!r}", field="backoff")
 
@@ -159,6 +164,7 @@ __all__ = [
     "OnError",
     "OutputOptions",
     "Replicas",
+    "RunIn",
     "Timeouts",
     "WhenFull",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .options import EdgeOptions
+from .options import EdgeOptions, RunIn
 from .topology import Topology
 
 
@@ -20,18 +20,22 @@ class PortPicture:
 
 @dataclass(frozen=True, slots=True)
 class ComponentPicture:
-    """A component: its name, ``module:name`` of what it is made of, its ports, and how many replicas it has."""
+    """A component: its name, ``module:name`` of what it is made of, its ports, how many replicas it has, and where
+    its function works.
+    """
 
     name: str
     type: str = ""
     inputs: tuple[PortPicture, ...] = ()
     outputs: tuple[PortPicture, ...] = ()
     replicas: int = 1
+    run_in: RunIn = "loop"
 
     @property
     def times(self) -> str:
-        """How many there are of it, as it is written behind its name; nothing where it is one."""
-        return "" if self.replicas == 1 else f" x{self.replicas}"
+        """How many there are of it, and where they work, as it stands behind its name; nothing where as usual."""
+        number = "" if self.replicas == 1 else f" x{self.replicas}"
+        return number if self.run_in == "loop" else f"{number} ({self.run_in})"
 
     @property
     def title(self) -> str:

@@ -384,7 +384,7 @@ class Part:
 
 def _place_of_setting(spec: ComponentSpec, name: str) -> Position:
     if name in _POLICY:
-        return spec.place(next((said for said in _POLICY if said in spec.places), name))
+        return spec.place(next((said for said in (name, *_POLICY) if said in spec.places), name))
     return spec.place(f"config.{name}" if name else "type")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any
 
+from headrace.authoring.function_away import Away
 from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
@@ -39,7 +40,7 @@ def awaiting(coroutine: Any) -> str:
             line = f"{code.co_name}() at {Path(code.co_filename).name}:{frame.f_lineno}"
             first = first or line
             if code.co_filename.startswith(_OURS):
-                ours = _on_an_edge(frame) or ours or line
+                ours = _in_ours(frame) or ours or line
             elif not code.co_filename.startswith((*_LIBRARIES, "<")):
                 theirs = line
     return theirs or ours or first or "nothing: it is not suspended"
@@ -55,8 +56,10 @@ def frames_of(coroutine: Any) -> Iterator[FrameType]:
             current = current or frame.f_locals.get(DRIVEN)
 
 
-def _on_an_edge(frame: Any) -> str:
-    """Say what a wait in a stream is for; nothing for any other frame of ours."""
+def _in_ours(frame: Any) -> str:
+    """Say what a wait in a stream, or for workers, is for; nothing for any other frame of ours."""
+    if frame.f_code is Away.work.__code__:
+        return f"its workers (run_in: {frame.f_locals['component'].attempts.run_in})"
     if frame.f_code is EdgeReceiveStream.wait.__code__:
         return f"a message on {frame.f_locals['inlet'].name}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:

@@ -148,7 +148,7 @@ def _output_options(wiring: Wiring, sender: Any) -> tuple[Any, ...]:
 
 def _fusable(member: Member) -> Fusable:
     made = member.component
-    if type(made) is not FunctionComponent or not made.attempts.fuse:
+    if type(made) is not FunctionComponent or not made.attempts.fuse or made.attempts.run_in != "loop":
         return Fusable()
     if is_async(made.function.fn):
         return Fusable()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.authoring.factory import build_component
+from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.ports import ports_of
 from headrace.authoring.resource import ResourceNeed, resources_of
 from headrace.exceptions import InvalidEndpointError, NotAComponentError
@@ -16,6 +17,8 @@ from headrace.model.options import Attempts, EdgeOptions
 from headrace.model.port import Port, PortTable
 from headrace.streams.inlet import AnyInlet
 from headrace.streams.outlet import AnyOutlet
+
+from .worker_functions import check_where
 
 
 @dataclass(eq=False, slots=True)
@@ -85,6 +88,8 @@ def make_member(
 ) -> Member:
     """Make a component, and what the runtime keeps about it."""
     component = build_component(name, factory, config, attempts=attempts)
+    if isinstance(component, FunctionComponent):
+        check_where(component.function, component.attempts.run_in, component.config)
     status = getattr(component, "status", None)
     if not isinstance(status, ComponentStatus):
         status = ComponentStatus(name)

@@ -9,6 +9,7 @@ from headrace.model.picture import ComponentPicture, LinkPicture, Picture, PortP
 from headrace.model.port import Port, type_name
 
 from .wiring import Connection, Wiring
+from .working_away import run_in_of
 
 
 class HasWiring(Protocol):
@@ -48,6 +49,7 @@ def _component(registered: str, wiring: Wiring) -> ComponentPicture:
         _ports(member.ports.inputs, inputs),
         _ports(member.ports.outputs, outputs),
         len(wiring.members_of(registered)),
+        run_in_of(member.component),
     )
 
 

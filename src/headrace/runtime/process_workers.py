@@ -22,6 +22,10 @@ AHEAD = 2
 """Batches with a worker at a time: one that it works on, and one to go on with at once."""
 
 
+UNREADY_WITHIN = 1.0
+"""Seconds in which processes end that did not get ready: they have nothing to finish."""
+
+
 class ProcessWorkers(Workers):
     """Runs the function in worker processes: fresh interpreters that import it by its name.
 
@@ -72,7 +76,7 @@ class ProcessWorkers(Workers):
             self._is_open = not failures
         finally:
             if not self._is_open:
-                await self.close()
+                await self.close(UNREADY_WITHIN)
         if failures:
             raise failures[0]
 
@@ -151,4 +155,4 @@ def _not_ready(name: str, died: WorkerDied) -> WorkerStartFailed:
     return error
 
 
-__all__ = ["AHEAD", "ProcessWorkers"]
+__all__ = ["AHEAD", "UNREADY_WITHIN", "ProcessWorkers"]

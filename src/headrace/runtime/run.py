@@ -44,6 +44,7 @@ from .moving import surviving_listeners
 from .resources import Resources
 from .supervisor import Supervised
 from .wiring import Member
+from .working_away import give_workers
 
 if TYPE_CHECKING:
     from .system_execution_harness import SystemExecutionHarness
@@ -214,6 +215,7 @@ class Run:
             self._log.warning("output is not connected; its messages are discarded", port=str(endpoint))
         for member in members.values():
             self._give_resources(member)
+        give_workers(self._wiring, self._timeouts.cleanup)
         if not await self._lifecycle.set_up(layers, self._timeouts.setup):
             return
         try:

@@ -9,20 +9,23 @@ from types import MappingProxyType
 from headrace.model.component_status import ComponentState
 from headrace.model.latency import LatencySummary
 from headrace.model.ledger import EdgeLedger
+from headrace.model.options import RunIn
 
 from .replicas import names_of_replicas
 from .wiring import Wiring
+from .working_away import run_in_of
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatistics:
-    """A component at one moment; times are in seconds since the epoch."""
+    """A component at one moment; times are in seconds since the epoch; ``run_in`` is where its function works."""
 
     name: str
     kind: str
     state: ComponentState
     error_count: int
     last_transition: float
+    run_in: RunIn = "loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
             member.status.state,
             member.status.error_count,
             member.status.last_transition,
+            run_in_of(member.component),
         )
         for member in list(wiring.members.values())
     }

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from anyio import CancelScope, create_task_group, get_current_task
 from anyio.abc import TaskGroup
 
+from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import ComponentError, InputEndedError, ReaderEndedError
 from headrace.model.component_status import ComponentState
@@ -119,6 +120,9 @@ class Supervised:
         self.stopping = why
         self.insist()
         self._scope.cancel()
+        component = self.member.component
+        if why == "deadline" and isinstance(component, FunctionComponent) and component.away is not None:
+            component.away.abandon()
 
     def spawn(
         self, fn: Callable[..., Coroutine[Any, Any, Any]], *args: object, name: str | None = None

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
+from headrace.authoring.function_component import ComponentFunction
 from headrace.authoring.handles import (
     AnyInput,
     AnyOutput,
@@ -30,6 +32,7 @@ from headrace.model.options import (
     KeyFn,
     OutputOptions,
     Replicas,
+    RunIn,
     WhenFull,
 )
 from headrace.model.topology import Topology
@@ -203,6 +206,7 @@ class SystemBuilder:
         /,
         *,
         replicas: int | Replicas = 1,
+        run_in: RunIn | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -213,6 +217,8 @@ class SystemBuilder:
             config: Its settings as a mapping.
             replicas: How many instances share the name and the work; needs a class or a function. Messages go
                 to the next one with room, or with ``Replicas(4, key=...)`` to that of their key.
+            run_in: Where a plain function works: in the event ``loop``, in a ``thread``, or in a worker ``process``
+                (each replica in its own); as the function says itself where None.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -223,7 +229,7 @@ class SystemBuilder:
             WiringError: The name is taken, the settings do not fit, or it is no component.
             HarnessAlreadyRunning: A run is under way.
         """
-        return self._add(name, factory, {**(config or {}), **settings}, None, replicas)
+        return self._add(name, factory, {**(config or {}), **settings}, None, replicas, run_in)
 
     def _add(
         self,
@@ -232,8 +238,12 @@ class SystemBuilder:
         config: Mapping[str, Any],
         attempts: Attempts | None,
         replicas: int | Replicas = 1,
+        run_in: RunIn | None = None,
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
+            if run_in is not None:
+                own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
+                attempts = replace(own, run_in=run_in)
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
             self.wiring.register(name, factory, config, attempts=attempts, where=where, replicas=several)
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])

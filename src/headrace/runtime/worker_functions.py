@@ -13,6 +13,7 @@ from typing import Any, Literal
 from headrace.authoring.function_component import ComponentFunction
 from headrace.authoring.function_signature import title, underlying
 from headrace.exceptions import ConfigError, NotPicklableError
+from headrace.model.options import RunIn
 
 from .worker_frames import pickled
 
@@ -41,6 +42,18 @@ def refuse_unportable(
     """
     for why, hint in _reasons(function, run_in, settings or {}):
         raise ConfigError(f"run_in: {run_in}: {title(function.fn)} {why}", hint=hint, field="run_in")
+
+
+def check_where(function: ComponentFunction[..., Any], run_in: RunIn, settings: Mapping[str, Any]) -> None:
+    """Refuse a function that cannot run where it is to run; for when a system is put together.
+
+    A worker process puts it together once more, while it imports the program, and need not look again.
+
+    Raises:
+        ConfigError: It cannot run there.
+    """
+    if run_in != "loop" and not importing:
+        refuse_unportable(function, run_in, settings)
 
 
 def _reasons(
@@ -164,6 +177,7 @@ def preparation() -> dict[str, Any]:
 __all__ = [
     "TOP_LEVEL",
     "AwayFrom",
+    "check_where",
     "find_function",
     "function_path",
     "main_program",

@@ -72,8 +72,7 @@ class Batch(Generic[T]):
 
     def give_back(self) -> None:
         """Put all of it back on its edges, to be received next."""
-        for edge in dict.fromkeys(edge for edge, _ in self.pairs):
-            self._stream.inlet.put_back(edge, [message for origin, message in self.pairs if origin is edge])
+        self._stream.inlet.put_back_all(self.pairs)
 
 
 async def batches(stream: EdgeReceiveStream[T], size: int, within: float) -> AsyncGenerator[list[T], None]:

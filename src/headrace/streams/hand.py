@@ -50,6 +50,18 @@ class Hand(Generic[T]):
         self._all = True
         return self.chunk
 
+    def put_down(self, but: int | None = None) -> list[tuple[Edge[T], T]]:
+        """Let go of a batch, for somebody to put it back; returns what of it is not settled, with its edges.
+
+        Args:
+            but: The place of a message that stays in hand, counted from the oldest one in hand.
+        """
+        pairs = self.pairs()
+        self.hold(None, [])
+        if but is not None:
+            self.hold_batch([pairs.pop(but)])
+        return pairs
+
     def rewind(self, number: int) -> None:
         """Let the last messages that were handed over be handed over once more."""
         place = len(self.chunk) - self.unhanded - number

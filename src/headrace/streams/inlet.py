@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from .edge import READER_ENDED, Edge, Settlement, Waiter
@@ -146,6 +146,11 @@ class Inlet(Generic[T]):
         edge.put_back(messages)
         while self.hungry and edge.stored:
             self.wake()
+
+    def put_back_all(self, pairs: Sequence[tuple[Edge[T], T]]) -> None:
+        """Let messages be received next, each on the edge that it came by."""
+        for edge in dict.fromkeys(edge for edge, _ in pairs):
+            self.put_back(edge, [message for origin, message in pairs if origin is edge])
 
     def chunk_of(self, edge: Edge[T]) -> list[T]:
         """Return the messages of an edge that lie in a chunk and were not handed over, the oldest first."""

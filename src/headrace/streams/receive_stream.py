@@ -184,7 +184,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         All of them are in hand until the next receive. A cancelled call loses nothing.
 
         Args:
-            at_most: How many at most; as many as suit the fairness quantum unless said.
+            at_most: How many at most; as many as suit the fairness quantum unless said, and one where others
+                might want a message too.
 
         Raises:
             ClosedResourceError: This handle is closed.
@@ -194,6 +195,14 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.give_back()
         await self.next_chunk(lambda: self._take(at_most))
         return self._hand.take_all()
+
+    def put_down(self, but: int | None = None) -> None:
+        """Put what ``receive_many`` or ``batch`` has handed over, and is not settled, back on its edges.
+
+        Args:
+            but: The place of a message that stays in hand, counted from the oldest one in hand.
+        """
+        self.inlet.put_back_all(self._hand.put_down(but))
 
     def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
         """Iterate in batches: ``async for messages in stream.batch(100, within=0.5)``.
@@ -315,7 +324,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if edge is None:
             return False
         alone = not (inlet.shared or inlet.hungry or inlet.taps)
-        size = (at_most or self._pace.span) if alone else 1
+        size = at_most or (self._pace.span if alone else 1)
         if len(inlet.lanes) > 1:
             size = min(size, _SHARE)
         chunk = edge.take(size)
@@ -324,7 +333,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if inlet.hungry and inlet.has_stored:
             inlet.wake()
         for tap in inlet.taps:
-            tap(chunk[0])
+            for message in chunk:
+                tap(message)
         return True
 
     async def wait(self, take: Callable[[], bool]) -> None:

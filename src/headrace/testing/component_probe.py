@@ -236,6 +236,7 @@ def probe(
     """Run one component around a block, in a real harness; its inputs end at the end of the block.
 
     A component without inputs is a source: it sends as the test reads, and is stopped at the block's end.
+    A function works in the event loop, whatever its ``run_in`` says.
 
     Args:
         factory: A class, a function, or a finished component.
@@ -277,7 +278,7 @@ def _set_attempts(made: Any, attempts: int | None, on_error: OnError | None, bac
     said: dict[str, Any] = {"attempts": attempts, "on_error": on_error}
     said = {key: value for key, value in said.items() if value is not None}
     if isinstance(made, FunctionComponent):
-        made.attempts = replace(made.attempts, backoff=backoff, **said)
+        made.attempts = replace(made.attempts, backoff=backoff, run_in="loop", **said)
     elif said:
         raise ConfigError(f"{type(made).__name__}: {', '.join(said)} is for function components")
 
