@@ -5,12 +5,50 @@ Handing over moves nothing but the iterator of the chunk; everything else follow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Generic, TypeVar
 
 from .edge import Edge, Settlement
 
 T = TypeVar("T")
+
+
+class Gathered(Generic[T]):
+    """What was taken for a batch that is not handed over yet: one piece after the other, each of one edge."""
+
+    __slots__ = ("_number", "_pieces")
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[Edge[T], list[T]]] = []
+        self._number = 0
+
+    def __len__(self) -> int:
+        return self._number
+
+    def add(self, edge: Edge[T], messages: list[T]) -> None:
+        """Add messages that an edge has given."""
+        self._pieces.append((edge, messages))
+        self._number += len(messages)
+
+    def count_of(self, edge: Edge[T]) -> int:
+        """Count the messages of an edge."""
+        return sum(len(piece) for origin, piece in self._pieces if origin is edge)
+
+    def messages(self) -> list[T]:
+        """Return all messages, in the order in which they were taken."""
+        return list(chain.from_iterable(piece for _, piece in self._pieces))
+
+    def by_edge(self) -> list[tuple[Edge[T], list[T]]]:
+        """Return the messages of each edge, in their order."""
+        found: dict[Edge[T], list[T]] = {}
+        for edge, piece in self._pieces:
+            found.setdefault(edge, []).extend(piece)
+        return list(found.items())
+
+    def origins(self) -> list[Edge[T]]:
+        """Return the edge that each message came by."""
+        return list(chain.from_iterable(repeat(edge, len(piece)) for edge, piece in self._pieces))
 
 
 class Hand(Generic[T]):
@@ -38,10 +76,12 @@ class Hand(Generic[T]):
         self._settled = 0  # up to here messages were settled by name,
         self._entered = 0  # and so many of these the edges have entered in their books
 
-    def hold_batch(self, batch: Sequence[tuple[Edge[T], T]]) -> list[T]:
-        """Take in hand messages that came by several edges; returns them."""
-        self.hold(batch[0][0], [message for _, message in batch])
-        self._origins = [edge for edge, _ in batch]
+    def hold_batch(self, batch: Gathered[T]) -> list[T]:
+        """Take in hand what was gathered; returns it. From one edge alone, it is settled in one go."""
+        origins = batch.origins()
+        self.hold(origins[0], batch.messages())
+        if any(edge is not self.edge for edge in origins):
+            self._origins = origins
         return self.take_all()
 
     def take_all(self) -> list[T]:
@@ -135,4 +175,4 @@ class Hand(Generic[T]):
         return bool(rest)
 
 
-__all__ = ["Hand"]
+__all__ = ["Gathered", "Hand"]

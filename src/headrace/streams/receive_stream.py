@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dis import opmap
 from types import TracebackType
@@ -23,7 +23,7 @@ from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
 from .edge import Edge, Settlement, Waiter, unwinding
-from .hand import Hand
+from .hand import Gathered, Hand
 from .message_ids import MessageIds
 from .pace import Pace
 
@@ -54,7 +54,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self._final = False
         self.waiters: list[Waiter] = []
         self._hand: Hand[T] = Hand()
-        self._gathered: dict[int, Sequence[tuple[Edge[T], T]]] = {}  # for batches not handed over yet
+        self._gathered: dict[int, Gathered[T]] = {}  # for batches not handed over yet
 
     @property
     def closed(self) -> bool:
@@ -106,7 +106,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def in_hand_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that are in hand, or gathered for a batch."""
-        gathered = sum(origin is edge for batch in self._gathered.values() for origin, _ in batch)
+        gathered = sum(batch.count_of(edge) for batch in self._gathered.values())
         return gathered + self._hand.count_of(edge)
 
     def acknowledged_of(self, edge: Edge[T]) -> int:
@@ -211,7 +211,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     async def _batches(self, n: int, within: float) -> AsyncGenerator[list[T], None]:
         while True:
-            batch: list[tuple[Edge[T], T]] = []
+            batch: Gathered[T] = Gathered()
             self._gathered[id(batch)] = batch
             try:
                 await self._gather(batch, n, within)
@@ -226,7 +226,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             self.let_go()
             yield self._hand.hold_batch(batch)
 
-    async def _gather(self, batch: list[tuple[Edge[T], T]], n: int, within: float) -> None:
+    async def _gather(self, batch: Gathered[T], n: int, within: float) -> None:
         """Take messages until there are ``n``, the time is up, or no more will come."""
         self.give_back()
         await self._next_chunk(lambda: self._take_more(batch, n))
@@ -235,14 +235,14 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 if not self._take_more(batch, n):
                     await self._wait(lambda: self._take_more(batch, n))
 
-    def _take_more(self, batch: list[tuple[Edge[T], T]], n: int) -> bool:
+    def _take_more(self, batch: Gathered[T], n: int) -> bool:
         """Add what there is to a batch; returns whether there was anything."""
         self.give_back()
         edge = self._inlet.next_lane()
         if edge is None:
             return False
         more = edge.take(n - len(batch))
-        batch += [(edge, message) for message in more]
+        batch.add(edge, more)
         if self._inlet.hungry and self._inlet.has_stored:
             self._inlet.wake()
         for tap in self._inlet.taps:
@@ -250,10 +250,10 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 tap(message)
         return True
 
-    def _return(self, batch: list[tuple[Edge[T], T]]) -> None:
+    def _return(self, batch: Gathered[T]) -> None:
         """Put what was gathered back on its edges, to be received next."""
-        for edge in dict.fromkeys(edge for edge, _ in batch):
-            self._inlet.put_back(edge, [message for origin, message in batch if origin is edge])
+        for edge, messages in batch.by_edge():
+            self._inlet.put_back(edge, messages)
 
     async def take(self) -> Iterator[T]:
         """Return what hands over the next messages: each is in hand from its turn on, until the turn of the next.
