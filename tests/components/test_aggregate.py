@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.components import Aggregate
-from headrace.components.aggregate import Extreme, Group, Mean, Sum, make_accumulator, sort_rows
+from headrace.components.accumulators import Extreme, Group, Mean, Sum, make_accumulator
+from headrace.components.aggregate import sort_rows
 from headrace.exceptions import ComponentError, ConfigError, SystemFailed
 
 ROWS = [

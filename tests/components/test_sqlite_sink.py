@@ -227,7 +227,7 @@ async def test_a_sink_may_be_cleaned_up_without_a_harness(db: Path) -> None:
     sink = SqliteSink("sink", settings(db))
     await sink.cleanup()
     await sink.setup()
-    sink._take({"no": "field"})
+    sink._batch = [{"no": "field"}]
     await sink.cleanup()
     await sink.cleanup()
     assert sink.status.state == "stopped"

@@ -9,7 +9,7 @@ from typing import Any, Literal, TextIO
 
 import anyio.to_thread
 import msgspec
-from anyio import CapacityLimiter, EndOfStream, WouldBlock
+from anyio import CapacityLimiter, EndOfStream
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In
@@ -112,16 +112,15 @@ class ConsoleSink(HarnessComponent):
         await self._print([*lines, f"... and {more:,} more"] if more else lines)
 
     async def _print_as_they_come(self) -> None:
-        """Print what is there in one go, then wait for more."""
+        """Print what is there in one go, then wait for more; a message is acknowledged after it was printed."""
         await self._print([])
         left = self.config.limit
         more = 0
         while True:
             try:
-                messages = [await self.in_.receive()]
+                messages = await self.in_.receive_many(_CHUNK)
             except EndOfStream:
                 break
-            messages += self._waiting()
             shown = messages[:left]
             left -= len(shown)
             more += len(messages) - len(shown)
@@ -129,15 +128,6 @@ class ConsoleSink(HarnessComponent):
                 await self._write([self._line(message) for message in shown])
         if more:
             await self._write([f"... and {more:,} more"])
-
-    def _waiting(self) -> list[Any]:
-        found: list[Any] = []
-        try:
-            while len(found) < _CHUNK:
-                found.append(self.in_.receive_nowait())
-        except (WouldBlock, EndOfStream):
-            pass
-        return found
 
     def _line(self, message: object) -> str:
         columns = self.config.columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Literal
 
 import anyio.to_thread
@@ -21,6 +22,9 @@ from .rows import Row, require_names
 
 BATCH = 256
 """Records a visit to the worker thread: 1.3 ms of work that holds the interpreter; the visit costs 0.1 ms."""
+
+RUN = 64
+"""Records that are sent at once: a stop that comes meanwhile takes effect after them."""
 
 
 class CsvSource(HarnessComponent):
@@ -104,29 +108,31 @@ class CsvSource(HarnessComponent):
         )
 
     async def process(self) -> None:
-        """Send all rows; ends early, between two rows, when the system stops.
+        """Send all rows; ends early, between two small runs of rows, when the system stops.
 
         Raises:
             InputFileError: The file cannot be read on.
         """
         assert self._file is not None
-        assert self.context is not None
-        stopping = self.context.stop_event.is_set
-        send, reject = self.out.send, self.rejected.send
         limiter = CapacityLimiter(1)
         while True:
             rows = await anyio.to_thread.run_sync(
                 self._file.read, BATCH, abandon_on_cancel=True, limiter=limiter
             )
-            if not rows:
+            if not rows or not await self._send(rows):
                 return
-            for row in rows:
+
+    async def _send(self, rows: Sequence[Row | Rejected[Any]]) -> bool:
+        """Send rows, the rejected ones in their places; returns whether to go on."""
+        assert self.context is not None
+        stopping = self.context.stop_event.is_set
+        for begin in range(0, len(rows), RUN):
+            for kind, run in groupby(rows[begin : begin + RUN], key=type):
                 if stopping():
-                    return
-                if type(row) is dict:
-                    await send(row)
-                else:
-                    await reject(row)  # type: ignore[arg-type]
+                    return False
+                port: Out[Any] = self.out if kind is dict else self.rejected
+                await port.send_many(run)
+        return True
 
     async def cleanup(self) -> None:
         """Close the file and the streams."""

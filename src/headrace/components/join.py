@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
+from .batches import Results, work_in_batches
 from .rows import Row, keyer, lacking, require_names
 
 
@@ -94,30 +96,40 @@ class Join(HarnessComponent):
         """
         self.matched = self.missed = 0
         table, nothing = await self._read_side()
-        key_of = keyer(self._left)
-        keeps = self.config.how == "left"
-        find, send = table.get, self.out.send
-        async for row in self.in_:
+        absent = None if self.config.how == "inner" else nothing
+        join = partial(self._join, table, absent, keyer(self._left))
+        await work_in_batches(self.in_, join, self.out, self.rejected)
+        if self.context is not None and self.context.logger is not None:
+            self.context.logger.info("joined", matched=self.matched, missed=self.missed, side_rows=len(table))
+
+    def _join(
+        self, table: Mapping[Any, Row], absent: Row | None, key_of: Callable[[Row], Any], rows: Iterable[Row]
+    ) -> Results:
+        """Join a batch: JOINCOST a row, most of it for its new dict."""
+        find = table.get
+        joined: list[Row] = []
+        rejected: list[Rejected[Any]] = []
+        missed = 0
+        for row in rows:
             try:
                 found = find(key_of(row))
             except (KeyError, TypeError) as error:
-                await self.rejected.send(Rejected(row, self._why_no_key(row, error)))
+                rejected.append(Rejected(row, self._why_no_key(row, error)))
                 continue
             if found is None:
-                self.missed += 1
-                if not keeps:
+                missed += 1
+                if absent is None:
                     continue
-                found = nothing
-            else:
-                self.matched += 1
-            joined = {**row, **found}
-            if len(joined) < len(row) + len(found):
+                found = absent
+            both = {**row, **found}
+            if len(both) < len(row) + len(found):
                 raise self._error(
                     f"the field '{next(f for f in found if f in row)}' is on both sides", "prefix"
                 )
-            await send(joined)
-        if self.context is not None and self.context.logger is not None:
-            self.context.logger.info("joined", matched=self.matched, missed=self.missed, side_rows=len(table))
+            joined.append(both)
+        self.missed += missed
+        self.matched += len(joined) - (missed if absent is not None else 0)
+        return joined, rejected
 
     async def _read_side(self) -> tuple[dict[Any, Row], Row]:
         """Return what to add by key, and what to add where no key matches."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import anyio.to_thread
 import msgspec
-from anyio import CapacityLimiter, EndOfStream
+from anyio import CapacityLimiter
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In, Out
@@ -27,9 +27,10 @@ class SqliteSink(HarnessComponent):
     """Writes each row to a table; a transaction holds up to ``batch_size`` rows or ``flush_every`` seconds.
 
     Rows that the table refuses (a missing field, a value SQLite cannot hold, a key that is there already) go
-    to ``rejected``, the rest of their batch is written. A database that cannot be written crashes the
-    component, and nothing of that batch is in the table. What was received is written before the component
-    ends, also when it is cancelled. ``replace`` empties the table when the component starts to run.
+    to ``rejected``, the rest of their batch is written. Rows are acknowledged after they were written: a
+    database that cannot be written crashes the component, and nothing of that batch is in the table, nor in
+    the books as delivered. What it has when it is cancelled, or finds on its edge then, is written before the
+    component ends. ``replace`` empties the table when the component starts to run.
 
     Args:
         name: Names the component.
@@ -104,7 +105,7 @@ class SqliteSink(HarnessComponent):
         self._fields = list(typed)
         self._values_of = picker(self._fields)
         self._prepared = False
-        self._batch: list[tuple[Any, ...]] = []
+        self._batch: list[Row] = []
         self._turned_away: list[Rejected[Any]] = []
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
@@ -124,65 +125,70 @@ class SqliteSink(HarnessComponent):
             ComponentError: The database cannot be written.
         """
         if self.config.columns is not None:
-            await self._prepare()
-        ended = False
-        while not ended:
-            ended = await self._fill()
-            self._turned_away += await self._flush()
+            await self._in_thread(self._prepare)
+        async for batch in self.in_.batch(self.config.batch_size, within=self.config.flush_every):
+            self._batch = batch
+            await self._flush()
             while self._turned_away:
                 await self.rejected.send(self._turned_away[0])
                 self._turned_away.pop(0)
 
-    async def _fill(self) -> bool:
-        """Take rows until a transaction is worth it; returns whether the input has ended."""
-        size = self.config.batch_size
-        try:
-            self._take(await self.in_.receive())
-            with anyio.move_on_after(self.config.flush_every):  # a cancelled receive loses nothing
-                while len(self._batch) < size:
-                    self._take(await self.in_.receive())
-        except EndOfStream:
-            return True
-        return False
-
-    def _take(self, row: Row) -> None:
-        try:
-            if not self._fields:
-                self._columns = dict.fromkeys(row, "")
-                self._fields = list(row)
-                self._values_of = picker(self._fields)
-            self._batch.append(self._values_of(row))
-        except (KeyError, TypeError):
-            self._turned_away.append(Rejected(row, lacking(row, self._fields)))
-
-    async def _prepare(self) -> None:
-        await self._in_thread(self._table.prepare, self._columns)
-        self._prepared = True
-
-    async def _flush(self) -> list[Rejected[Row]]:
-        """Write the batch and return what the table refused.
-
-        A cancellation takes effect before the transaction or after it, never within.
-        """
-        if not self._batch:
-            return []
-        if not self._prepared:
-            await self._prepare()
-        batch = self._batch
-        try:
-            refused = await self._in_thread(self._table.write, batch)
-        except ComponentError:
+    async def _flush(self) -> None:
+        """Write the batch. A cancellation takes effect before the transaction or after it, never within."""
+        if self._batch:
+            try:
+                await self._in_thread(self._write, self._batch)
+            except ComponentError:
+                self._batch = []  # they are dead letters now
+                raise
             self._batch = []
-            raise
-        self._batch = []
-        self.written += len(batch) - len(refused)
-        return [
-            Rejected(
-                dict(zip(self._fields, batch[place], strict=True)),
-                f"refused by table '{self.config.table}': {reason}",
-            )
+
+    # --- in the thread -----------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            self._table.prepare(self._columns)
+            self._prepared = True
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        """Write rows in one transaction, and keep what is turned away: what lacks a field first."""
+        written, values = self._picked(rows)
+        if not values:
+            return
+        self._prepare()
+        refused = self._table.write(values)
+        self.written += len(values) - len(refused)
+        self._turned_away += [
+            Rejected(written[place], f"refused by table '{self.config.table}': {reason}")
             for place, reason in refused
         ]
+
+    def _picked(self, rows: Sequence[Row]) -> tuple[Sequence[Row], list[tuple[Any, ...]]]:
+        """Return the rows that have all fields, and the values of their fields: 0.4 us for 25 of them."""
+        if not self._fields:
+            self._take_columns_of(next((row for row in rows if isinstance(row, dict) and row), {}))
+        try:
+            return rows, list(map(self._values_of, rows))
+        except (KeyError, TypeError):
+            return self._picked_singly(rows)
+
+    def _picked_singly(self, rows: Sequence[Row]) -> tuple[Sequence[Row], list[tuple[Any, ...]]]:
+        whole: list[Row] = []
+        values: list[tuple[Any, ...]] = []
+        for row in rows:
+            try:
+                values.append(self._values_of(row))
+                whole.append(row)
+            except (KeyError, TypeError):
+                self._turned_away.append(Rejected(row, lacking(row, self._fields)))
+        return whole, values
+
+    def _take_columns_of(self, row: Row) -> None:
+        self._columns = dict.fromkeys(row, "")
+        self._fields = list(row)
+        self._values_of = picker(self._fields)
+
+    # --- the end -----------------------------------------------------------------------------------
 
     async def _in_thread(self, fn: Any, *args: Any) -> Any:
         try:
@@ -197,12 +203,23 @@ class SqliteSink(HarnessComponent):
             ComponentError: The rest cannot be written.
         """
         try:
-            for turned_away in [*self._turned_away, *await self._flush()]:
-                self._log_lost(turned_away.reason)
+            await self._write_rest()
         finally:
+            for turned_away in self._turned_away:
+                self._log_lost(turned_away.reason)
             with anyio.move_on_after(_CLOSING, shield=True):
                 await anyio.to_thread.run_sync(self._table.close, limiter=self._thread)
                 await super().cleanup()
+
+    async def _write_rest(self) -> None:
+        """Write what a cancellation has left: in hand, or on the edge, where what was gathered went back to."""
+        await self._flush()
+        stream = self.receive_streams.get("in")
+        while stream is not None and stream.statistics().current_buffer_used:
+            self._batch = await self.in_.receive_many(self.config.batch_size)
+            await self._flush()
+        if stream is not None:
+            self.in_.settle("acknowledged")
 
     def _log_lost(self, reason: str) -> None:
         if self.context is not None and self.context.logger is not None:

@@ -6,7 +6,7 @@ Anything beyond that is a function component: a plain Python function says it be
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ConfigError
 from headrace.model.message import Rejected
 
+from .batches import Results, work_in_batches
 from .rows import Row, lacking, require_names
 
 Op = Literal["is_null", "is_not_null", "eq", "ne", "lt", "le", "gt", "ge", "in", "not_in"]
@@ -82,20 +83,26 @@ class Map(HarnessComponent):
 
     async def process(self) -> None:
         """Send each row with its new fields."""
+        await work_in_batches(self.in_, self._change, self.out, self.rejected)
+
+    def _change(self, rows: Iterable[Row]) -> Results:
         kept = self.config.select
         dropped = frozenset(self.config.drop)
         rename = self.config.rename
         needed = self._needed
-        async for row in self.in_:
+        changed: list[Row] = []
+        rejected: list[Rejected[Any]] = []
+        for row in rows:
             if not isinstance(row, dict) or any(name not in row for name in needed):
-                await self.rejected.send(Rejected(row, lacking(row, needed)))
+                rejected.append(Rejected(row, lacking(row, needed)))
                 continue
             names = [name for name in (row if kept is None else kept) if name not in dropped]
             renamed = {rename.get(name, name): row[name] for name in names}
             if len(renamed) < len(names):
-                await self.rejected.send(Rejected(row, f"rename gives two fields one name: {rename}"))
-                continue
-            await self.out.send(renamed)
+                rejected.append(Rejected(row, f"rename gives two fields one name: {rename}"))
+            else:
+                changed.append(renamed)
+        return changed, rejected
 
 
 class Filter(HarnessComponent):
@@ -160,16 +167,23 @@ class Filter(HarnessComponent):
 
     async def process(self) -> None:
         """Send the rows for which the comparison holds."""
-        async for row in self.in_:
+        await work_in_batches(self.in_, self._sort_out, self.out, self.rejected)
+
+    def _sort_out(self, rows: Iterable[Row]) -> Results:
+        rejects = self.config.otherwise == "reject"
+        passed: list[Row] = []
+        rejected: list[Rejected[Any]] = []
+        for row in rows:
             try:
                 passes = self.lets_through(row)
             except (KeyError, TypeError):
-                await self.rejected.send(Rejected(row, self._why_not_comparable(row)))
+                rejected.append(Rejected(row, self._why_not_comparable(row)))
                 continue
             if passes:
-                await self.out.send(row)
-            elif self.config.otherwise == "reject":
-                await self.rejected.send(Rejected(row, self._why_not(row)))
+                passed.append(row)
+            elif rejects:
+                rejected.append(Rejected(row, self._why_not(row)))
+        return passed, rejected
 
     def _why_not(self, row: Row) -> str:
         settings = self.config

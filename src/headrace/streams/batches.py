@@ -18,28 +18,23 @@ T = TypeVar("T")
 
 
 class Batch(Generic[T]):
-    """Messages that a handle gathers, each with the edge that it came by.
+    """Messages that a handle gathers, in pieces that each came by one edge.
 
     Args:
         stream: The handle.
         size: How many messages make it full.
     """
 
-    __slots__ = ("_size", "_stream", "pairs")
+    __slots__ = ("_missing", "_stream", "pieces")
 
     def __init__(self, stream: EdgeReceiveStream[T], size: int) -> None:
-        self.pairs: list[tuple[Edge[T], T]] = []
+        self.pieces: list[tuple[Edge[T], list[T]]] = []
         self._stream = stream
-        self._size = size
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it has as many messages as were asked for."""
-        return len(self.pairs) >= self._size
+        self._missing = size
 
     def count_of(self, edge: Edge[T]) -> int:
         """Count the messages that came by an edge."""
-        return sum(origin is edge for origin, _ in self.pairs)
+        return sum(len(piece) for origin, piece in self.pieces if origin is edge)
 
     def take_more(self) -> bool:
         """Add what there is; returns whether there was anything."""
@@ -48,8 +43,9 @@ class Batch(Generic[T]):
         edge = inlet.next_lane()
         if edge is None:
             return False
-        more = edge.take(self._size - len(self.pairs))
-        self.pairs += [(edge, message) for message in more]
+        more = edge.take(self._missing)
+        self.pieces.append((edge, more))
+        self._missing -= len(more)
         if inlet.hungry and inlet.has_stored:
             inlet.wake()
         for tap in inlet.taps:
@@ -66,13 +62,13 @@ class Batch(Generic[T]):
         self._stream.give_back()
         await self._stream.next_chunk(self.take_more)
         with suppress(EndOfStream), anyio.move_on_after(within):
-            while not self.is_full:
+            while self._missing:
                 if not self.take_more():
                     await self._stream.wait(self.take_more)
 
     def give_back(self) -> None:
         """Put all of it back on its edges, to be received next."""
-        self._stream.inlet.put_back_all(self.pairs)
+        self._stream.inlet.put_back_all(self.pieces)
 
 
 async def batches(stream: EdgeReceiveStream[T], size: int, within: float) -> AsyncGenerator[list[T], None]:

@@ -6,6 +6,7 @@ Handing over moves nothing but the iterator of the chunk; everything else follow
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from typing import Generic, TypeVar
 
 from .edge import Edge, Settlement
@@ -38,10 +39,11 @@ class Hand(Generic[T]):
         self._settled = 0  # up to here messages were settled by name,
         self._entered = 0  # and so many of these the edges have entered in their books
 
-    def hold_batch(self, batch: Sequence[tuple[Edge[T], T]]) -> list[T]:
-        """Take in hand messages that came by several edges; returns them."""
-        self.hold(batch[0][0], [message for _, message in batch])
-        self._origins = [edge for edge, _ in batch]
+    def hold_batch(self, pieces: Sequence[tuple[Edge[T], list[T]]]) -> list[T]:
+        """Take in hand pieces, each of one edge; returns their messages. Those of one edge are settled at once."""
+        self.hold(pieces[0][0], list(chain.from_iterable(piece for _, piece in pieces)))
+        if any(edge is not self.edge for edge, _ in pieces):
+            self._origins = list(chain.from_iterable(repeat(edge, len(piece)) for edge, piece in pieces))
         return self.take_all()
 
     def take_all(self) -> list[T]:
@@ -50,17 +52,17 @@ class Hand(Generic[T]):
         self._all = True
         return self.chunk
 
-    def put_down(self, but: int | None = None) -> list[tuple[Edge[T], T]]:
+    def put_down(self, but: int | None = None) -> list[tuple[Edge[T], list[T]]]:
         """Let go of a batch, for somebody to put it back; returns what of it is not settled, with its edges.
 
         Args:
             but: The place of a message that stays in hand, counted from the oldest one in hand.
         """
-        pairs = self.pairs()
+        pieces = [(edge, [message]) for edge, message in self.pairs()]
         self.hold(None, [])
         if but is not None:
-            self.hold_batch([pairs.pop(but)])
-        return pairs
+            self.hold_batch([pieces.pop(but)])
+        return pieces
 
     def rewind(self, number: int) -> None:
         """Let the last messages that were handed over be handed over once more."""

@@ -147,10 +147,10 @@ class Inlet(Generic[T]):
         while self.hungry and edge.stored:
             self.wake()
 
-    def put_back_all(self, pairs: Sequence[tuple[Edge[T], T]]) -> None:
-        """Let messages be received next, each on the edge that it came by."""
-        for edge in dict.fromkeys(edge for edge, _ in pairs):
-            self.put_back(edge, [message for origin, message in pairs if origin is edge])
+    def put_back_all(self, pieces: Sequence[tuple[Edge[T], list[T]]]) -> None:
+        """Let messages be received next, each on the edge that it came by, in their order."""
+        for edge, messages in reversed(pieces):
+            self.put_back(edge, messages)
 
     def chunk_of(self, edge: Edge[T]) -> list[T]:
         """Return the messages of an edge that lie in a chunk and were not handed over, the oldest first."""

@@ -81,7 +81,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     @property
     def has_hand(self) -> bool:
         """Whether a message was received and is not settled."""
-        return bool(self._hand.held()) or any(batch.pairs for batch in self.gathered)
+        return bool(self._hand.held()) or any(batch.pieces for batch in self.gathered)
 
     @property
     def hand(self) -> Any:
@@ -143,7 +143,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """Hand a batch over: it is in hand in the place of what was."""
         self.give_back()
         self._hand.let_go()
-        return self._hand.hold_batch(batch.pairs)
+        return self._hand.hold_batch(batch.pieces)
 
     def let_go(self) -> None:
         """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
