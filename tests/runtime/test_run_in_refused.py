@@ -1,4 +1,4 @@
-"""Where ``run_in`` may be said, how it travels, and what is refused before anything starts: in Python, in blueprints."""
+"""Where ``run_in`` may be said, how it travels, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_cannot_work_elsewhere_is_refused_with_the_line_of_the_call(
 
 
 def test_a_function_that_says_so_itself_is_looked_at_too() -> None:
-    with pytest.raises(ConfigError, match="run_in: process: .* is a lambda"):
+    with pytest.raises(ConfigError, match=r"run_in: process: .* is a lambda"):
         System("s").add("work", component(run_in="process")(lambda number: number))
 
 
