@@ -1,4 +1,4 @@
-"""``concurrency``: one function at work on several messages, in order or as they come, with books that are exact."""
+"""``concurrency``: one function at work on several messages, in order or as they come, with exact books."""
 
 from __future__ import annotations
 
