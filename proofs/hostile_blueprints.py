@@ -25,12 +25,15 @@ COMMANDS = ("check", "run")
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    """Run the cases that the first argument names, all without one; 0 if each kept the promise."""
+    """Run the cases that the first argument names, or all; 0 if each kept the promise, 2 if there is none."""
     word = argv[0] if argv else ""
     contents = {name: content for name, (content, _) in HOSTILE.items()} | CROWDS
     cases: dict[str, tuple[str, bytes | None]] = {name: ("bp.yaml", it) for name, it in contents.items()}
     cases |= {f"path: {name}": (path, None) for name, (path, _) in PATHS.items()}
     chosen = {name: case for name, case in cases.items() if word in name}
+    if not chosen:
+        print(f"no case has {word!r} in its name", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "parts.py").write_text(PARTS)
         write_paths(Path(folder))

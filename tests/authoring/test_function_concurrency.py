@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,7 +11,8 @@ import pytest
 from anyio import Event, create_memory_object_stream, create_task_group, wait_all_tasks_blocked
 
 from headrace.authoring.function_component import component
-from headrace.exceptions import ConfigError, SystemFailed
+from headrace.edges.yaml_blueprint import load_system
+from headrace.exceptions import BlueprintError, ConfigError, SystemFailed
 from headrace.model.message import Meta
 from headrace.runtime.system_execution_harness import System
 
@@ -163,3 +165,30 @@ def test_only_an_asynchronous_function_works_on_several_messages() -> None:
     made: Any = component(concurrency=2)(lambda message: message)
     with pytest.raises(ConfigError, match="concurrency is for asynchronous functions"):
         made.build("f")
+
+
+def test_a_blueprint_sets_it_for_asynchronous_functions_alone(tmp_path: Path) -> None:
+    (tmp_path / "concurrent_parts.py").write_text(
+        "def numbers():\n    yield 1\n\nasync def ask(number):\n    return number\n\ndef show(number): ...\n"
+    )
+    text = """
+system: s
+defaults: {concurrency: 3}
+components:
+  numbers: {type: "concurrent_parts:numbers"}
+  ask: {type: "concurrent_parts:ask", ordered: false}
+  show: {type: "concurrent_parts:show"}
+connections:
+  - numbers -> ask -> show
+"""
+    (tmp_path / "s.yaml").write_text(text)
+    (tmp_path / "wrong.yaml").write_text(text.replace('parts:show"', 'parts:show", concurrency: 2'))
+    harness = load_system(tmp_path / "s.yaml").harness
+    found = {
+        name: (part.attempts.concurrency, part.attempts.ordered) for name, part in harness.components.items()
+    }
+    assert found == {"numbers": (1, True), "ask": (3, False), "show": (1, True)}
+    with pytest.raises(
+        BlueprintError, match=r":7:\d+: error E230 .*concurrency is for asynchronous functions"
+    ):
+        load_system(tmp_path / "wrong.yaml")

@@ -93,7 +93,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "when_full": edge.when_full,
         "copy": str(edge.copy).lower(),
         "fan_out": OutputOptions().fan_out,
-        "replicas": 1,
+        "replicas": inspect.signature(headrace.System.add).parameters["replicas"].default,
         "attempts": attempts.attempts,
         "on_error": attempts.on_error,
         "backoff": attempts.backoff,
@@ -117,7 +117,8 @@ def test_the_system_and_the_options_agree_on_their_defaults() -> None:
     for name in ("setup", "cleanup", "shutdown"):
         assert of_system[f"{name}_timeout"].default == getattr(Timeouts(), name)
     assert of_system["source_grace"].default == Timeouts().source_grace
-    for name in ("attempts", "on_error", "backoff"):
+    assert of_system["fuse"].default is Attempts().fuse
+    for name in ("attempts", "on_error", "backoff", "concurrency", "ordered", "fuse"):
         assert of_component[name].default == getattr(Attempts(), name)
 
 

@@ -104,6 +104,8 @@ def test_every_key_reaches_the_harness() -> None:
     assert (timeouts.setup, timeouts.cleanup, timeouts.shutdown, timeouts.source_grace) == (20, 1.5, 30, 0.25)
     halve = harness.components["halve"]
     assert (halve.attempts.attempts, halve.attempts.on_error, halve.attempts.backoff) == (2, "reject", 0.01)
+    assert (halve.attempts.ordered, halve.attempts.fuse) == (False, False)
+    assert halve.attempts.concurrency == 1, "the default is for asynchronous functions"
     edge = harness.wiring.connections["relay.out -> right.in"].options
     assert (edge.buffer_size, edge.when_full, edge.copy) == (1000, "drop_oldest", True)
     assert harness.wiring.members["relay"].outlets["out"].options.fan_out == "by_key"

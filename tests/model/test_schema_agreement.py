@@ -24,6 +24,7 @@ from headrace.edges import yaml_blueprint
 from headrace.edges.yaml_blueprint import load_system
 from headrace.exceptions import BlueprintError, ComponentTypeError
 from headrace.model.blueprint import Blueprint, Complaints, Problem
+from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_schema import blueprint_schema
 from headrace.model.blueprint_tree import Listing, Node, Table, TreeBuilder
 from headrace.model.blueprint_variables import Surroundings
@@ -122,7 +123,7 @@ def are_settings_wrong(blueprint: Blueprint, folder: Path) -> bool:
         into = settings_type_of(target) if is_component else settings_of(target)
         if into is not None and find_setting_errors(spec.config, into):
             return True
-        said = is_component and {"attempts", "on_error", "backoff"} & spec.places.keys()
+        said = is_component and MESSAGE_POLICY.keys() & spec.places.keys()
         if said and (target is None or isinstance(target, type)):
             return True
     return False

@@ -260,7 +260,7 @@ async def test_an_asynchronous_function_ends_a_run_and_begins_none(monkeypatch: 
 async def test_a_tap_sees_every_message_of_a_fused_run(monkeypatch: pytest.MonkeyPatch) -> None:
     line, seen = Line(monkeypatch), list[int]()
     system = line.build(plus_one, plus_one)
-    system.wiring.outlet("s0.out").add_tap(seen.append)
+    system.wiring.outlets("s0.out")[0].add_tap(seen.append)
     await system.run()
     assert seen == list(range(1, 1001))
     assert "s0.out -> s1.in" not in line.fused

@@ -472,8 +472,25 @@ async def test_a_test_stands_in_for_all_replicas_and_gives_them_back() -> None:
 
 
 async def test_collect_sees_all_replicas() -> None:
-    async with workshop(Work, 3) as system:
-        found = await system.collect("work.out", COUNT)
+    looked_for = anyio.Event()
+
+    @component
+    async def late() -> AsyncIterator[Reading]:
+        await looked_for.wait()
+        for n in range(COUNT):
+            yield {"sensor": n % 7, "n": n}
+
+    found: list[Any] = []
+
+    async def collect() -> None:
+        found.extend(await system.collect("work.out", COUNT))
+
+    system = workshop(Work, 3)
+    system.replace("src", late)
+    async with system, anyio.create_task_group() as group:
+        group.start_soon(collect)
+        await anyio.wait_all_tasks_blocked()
+        looked_for.set()
     assert sorted(n for _, _, n in found) == list(range(COUNT))
 
 

@@ -116,7 +116,7 @@ class Machine:
         self._start(self._receive_many, self.receivers[one % len(self.receivers)], two + 1)
 
     def do_batch(self, one: int, two: int) -> None:
-        self.batching.add(self.receivers[one % len(self.receivers)]._inlet)
+        self.batching.add(self.receivers[one % len(self.receivers)].inlet)
         self._start(self._batch, self.receivers[one % len(self.receivers)], two + 1)
 
     def do_send_some(self, one: int, two: int) -> None:
@@ -305,7 +305,7 @@ class Machine:
             if job.sends:
                 self._check_must_wait_to_send(job)
             else:
-                inlet = job.handle._inlet
+                inlet = job.handle.inlet
                 assert not inlet.has_message, "a reader sleeps beside a message"
                 assert not inlet.exhausted, "a reader waits for senders that have all ended"
 
@@ -322,7 +322,7 @@ class Machine:
             outlet.end()
         await self.do_rest(0, 0)
         for number, inlet in enumerate(self.inlets):
-            reader = next((r for r in self.receivers if r._inlet is inlet and not r.closed), None)
+            reader = next((r for r in self.receivers if r.inlet is inlet and not r.closed), None)
             if reader is not None:
                 with suppress(EndOfStream):
                     while True:

@@ -25,6 +25,10 @@ class Parse(HarnessComponent):
         await self.in_.send(b"")  # E: attr-defined / reportAttributeAccessIssue
         await self.side.receive()  # E: union-attr / reportOptionalMemberAccess
         self.out.send(1)  # E: unused-coroutine / reportUnusedCoroutine
+        await self.out.send_many(1)  # E: arg-type / reportArgumentType
+        await self.out.send_many(await self.in_.receive_many())  # E: arg-type / reportArgumentType
+        async for some in self.in_.batch("5"):  # E: arg-type / reportArgumentType
+            some.encode()  # E: attr-defined / reportAttributeAccessIssue
 
 
 @component

@@ -52,6 +52,20 @@ class Parse(HarnessComponent):
                 self.out.send_nowait(dog)
         if self.side is not None:
             assert_type(await self.side.receive(), int)
+            assert_type(await self.side.receive_many(at_most=5), list[int])
+
+
+class Batches(HarnessComponent):
+    in_: In[Dog]
+    out: Out[Animal]
+    names: Out[str]
+
+    async def process(self) -> None:
+        async for dogs in self.in_.batch(100, within=0.5):
+            assert_type(dogs, list[Dog])
+            await self.out.send_many([*dogs])
+            await self.names.send_many(dog.name for dog in dogs)
+        await self.out.send_many(await self.in_.receive_many())
 
 
 class Lines(HarnessComponent):

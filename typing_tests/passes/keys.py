@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace import System, field_key
+from headrace import Replicas, System, field_key
 
 system = System("s")
+system.add("work", print, replicas=Replicas(4, key=field_key("customer")))
 system.spread("a.out", "by_key", key=field_key("customer", 0))

@@ -6,7 +6,7 @@ They are protocols that the runtime's streams fulfil; a trailing underscore is n
 from __future__ import annotations
 
 import types
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
@@ -29,8 +29,38 @@ class In(Protocol[T]):
         """Return the next message, or raise ``WouldBlock`` if there is none now."""
         ...
 
+    async def receive_many(self, at_most: int | None = None) -> list[T]:
+        """Return the messages that there are, at least one; acknowledges all that was received before.
+
+        All of them are in hand until the next receive: so whoever sends what they give, or writes them, before
+        that loses none in a crash. A cancelled call loses nothing.
+
+        Args:
+            at_most: How many at most; as many as suit the fairness quantum unless said.
+
+        Raises:
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        ...
+
+    def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
+        """Iterate in batches: ``async for messages in self.in_.batch(100, within=0.5)``.
+
+        All messages of a batch are in hand until the next one is asked for. Where the iteration is cancelled,
+        what was gathered is received again next; nothing is lost.
+
+        Args:
+            n: How many messages make a batch.
+            within: Seconds after its first message in which a batch is handed over, full or not; None to wait
+                until it is full. The last one, at the end of the stream, may be smaller too.
+
+        Raises:
+            ValueError: ``n`` is below 1, or ``within`` is negative.
+        """
+        ...
+
     def settle(self, outcome: str, reason: str = "") -> None:
-        """Enter in the books what became of the message in hand, before the next receive does."""
+        """Enter in the books what became of all that is in hand, before the next receive does."""
         ...
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -63,6 +93,19 @@ class Out(Protocol[T]):
 
     def send_nowait(self, item: T) -> None:
         """Send a message, or raise ``WouldBlock`` if there is no room now."""
+        ...
+
+    async def send_many(self, items: Iterable[T]) -> None:
+        """Send messages in their order; waits while a connected edge is full.
+
+        A cancelled call has sent the first ones and none of the others, as a loop of ``send`` would have.
+
+        Args:
+            items: The messages; none at all is fine.
+
+        Raises:
+            BrokenResourceError: Every reader has ended.
+        """
         ...
 
     def clone(self) -> Self:

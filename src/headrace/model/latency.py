@@ -1,4 +1,4 @@
-"""A histogram of times with buckets that grow by a fifth: small, cheap to add to, exact enough to read.
+"""A histogram of times, four buckets to each doubling: small, cheap to add to, exact enough to read.
 
 The model is pure: who measures brings the seconds.
 """
@@ -13,6 +13,7 @@ __all__ = ["LatencyHistogram", "LatencySummary"]
 _PARTS = 4  # buckets in each doubling
 _LOWEST = -20  # exponent of the first doubling: 2**-21 s is half a microsecond
 _DOUBLINGS = 34  # up to 2**13 s
+_SHORTEST = 2.0 ** (_LOWEST - 1)
 _SIZE = _PARTS * _DOUBLINGS
 
 
@@ -39,7 +40,7 @@ class LatencyHistogram:
 
     def add(self, seconds: float) -> None:
         """Count one time; below half a microsecond and above two hours it goes to the outermost bucket."""
-        fraction, exponent = math.frexp(seconds)
+        fraction, exponent = math.frexp(max(seconds, _SHORTEST))
         bucket = (exponent - _LOWEST) * _PARTS + int(fraction * 2 * _PARTS) - _PARTS
         bucket = min(max(bucket, 0), _SIZE - 1)
         self.counts[bucket] = self.counts.get(bucket, 0) + 1

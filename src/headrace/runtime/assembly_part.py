@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from headrace.authoring.function_component import ComponentFunction, component
+from headrace.authoring.function_signature import is_async
 from headrace.exceptions import (
     ComponentTypeError,
     ConfigError,
@@ -177,7 +178,9 @@ class Part:
             said = any(getattr(spec, name) is not None for name in _POLICY)
             return _policy_of(spec, Defaults(), Attempts()) if said else None
         own = target.attempts if isinstance(target, ComponentFunction) else Attempts()
-        return _policy_of(spec, self.defaults, own)
+        fn = target.fn if isinstance(target, ComponentFunction) else target
+        defaults = self.defaults if is_async(fn) else replace(self.defaults, concurrency=None)
+        return _policy_of(spec, defaults, own)
 
     # --- ports -----------------------------------------------------------------------------------
 

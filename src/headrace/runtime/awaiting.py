@@ -60,7 +60,7 @@ def _in_ours(frame: Any) -> str:
     """Say what a wait in a stream, or for workers, is for; nothing for any other frame of ours."""
     if frame.f_code is Away.work.__code__:
         return f"its workers (run_in: {frame.f_locals['component'].attempts.run_in})"
-    if frame.f_code is EdgeReceiveStream._wait.__code__:
+    if frame.f_code is EdgeReceiveStream.wait.__code__:
         return f"a message on {frame.f_locals['inlet'].name}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
         return "room on " + " or ".join(edge.key for edge in frame.f_locals["edges"])

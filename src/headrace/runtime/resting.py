@@ -12,15 +12,20 @@ from typing import Any
 
 from anyio import TaskInfo, get_running_tasks
 
+from headrace.streams.edge import Waiter
+from headrace.streams.receive_stream import EdgeReceiveStream
+
 from .awaiting import frames_of
 
+_RECEIVING = EdgeReceiveStream.wait.__code__
 
-def all_wait_to_receive(root: int, receivers: Container[int]) -> bool:
+
+def all_wait_to_receive(root: int, receivers: Container[Waiter]) -> bool:
     """Return whether a task and all it has started wait: to receive, or for tasks that do.
 
     Args:
         root: The id of the component's first task.
-        receivers: The ids of the tasks that wait to receive.
+        receivers: What the tasks that may wait to receive wait for.
     """
     tasks: dict[int, TaskInfo] = {}
     children: dict[int | None, list[int]] = defaultdict(list)
@@ -31,14 +36,19 @@ def all_wait_to_receive(root: int, receivers: Container[int]) -> bool:
     while pending:
         number = pending.pop()
         pending += children[number]
-        if number not in receivers and number in tasks and not _waits_for_its_own(tasks[number]):
+        if number in tasks and not _waits(tasks[number], receivers):
             return False
     return True
 
 
-def _waits_for_its_own(task: Any) -> bool:
-    """Whether a task is at the end of a task group's block, waiting for the tasks in it."""
-    return any(frame.f_code.co_qualname == "TaskGroup.__aexit__" for frame in frames_of(task.coro))
+def _waits(task: Any, receivers: Container[Waiter]) -> bool:
+    """Whether a task waits for a message, or at the end of a task group's block for the tasks in it."""
+    for frame in frames_of(task.coro):
+        if frame.f_code is _RECEIVING and frame.f_locals["waiter"] in receivers:
+            return True
+        if frame.f_code.co_qualname == "TaskGroup.__aexit__":
+            return True
+    return False
 
 
 __all__ = ["all_wait_to_receive"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from headrace.model.component_status import ComponentState
+from headrace.model.latency import LatencySummary
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import RunIn
 
@@ -29,13 +30,23 @@ class ComponentStatistics:
 
 @dataclass(frozen=True, slots=True)
 class EdgeStatistics:
-    """An edge at one moment, in messages and waiting tasks."""
+    """An edge at one moment.
+
+    Attributes:
+        ledger: Its books.
+        capacity: How many messages it accepts before the reader takes them.
+        waiting_senders: Tasks that wait for room.
+        waiting_receivers: Tasks that wait for a message.
+        open: Whether messages can still go through it.
+        latency: How long messages lay on it, of a few that were followed; in seconds.
+    """
 
     ledger: EdgeLedger
     capacity: int
     waiting_senders: int
     waiting_receivers: int
     open: bool
+    latency: LatencySummary = field(default_factory=LatencySummary)
 
     @property
     def buffered(self) -> int:
@@ -82,6 +93,7 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
             len(edge.blocked),
             len(edge.inlet.hungry),
             not (edge.sender_ended or edge.reader_ended),
+            edge.latency.histogram.summary(),
         )
         for key, edge in list(wiring.edges.items())
     }

@@ -15,6 +15,7 @@ from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import ComponentError, InputEndedError, ReaderEndedError
 from headrace.model.component_status import ComponentState
 from headrace.model.report import describe
+from headrace.streams.edge import Waiter
 
 from .dead_letters import DeadLetterStore
 from .driven import Driven, leaves, without_cancellation
@@ -98,13 +99,13 @@ class Supervised:
     @property
     def rests(self) -> bool:
         """Whether it can only be roused by a message: all its tasks wait to receive, with nothing in hand."""
-        waiting: set[int] = set()
+        waiting: set[Waiter] = set()
         for inlet in self.member.inlets.values():
             waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
             at_work = any(handle.has_hand and not handle.closed for handle in inlet.handles)
             if at_work or inlet.has_message or any(waiter.served for waiter in waiters):
                 return False
-            waiting |= {waiter.task for waiter in waiters}
+            waiting |= set(waiters)
         blocked = any(handle.waiters for outlet in self.member.outlets.values() for handle in outlet.handles)
         return bool(self._at_work) and not blocked and all_wait_to_receive(self._task, waiting)
 

@@ -32,12 +32,11 @@ Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 class Waiter:
     """One task waiting on a port; ``served`` is set by whoever wakes it."""
 
-    __slots__ = ("_event", "served", "task")
+    __slots__ = ("_event", "served")
 
     def __init__(self) -> None:
         self._event = Event()
         self.served = False
-        self.task = 0  # its id; only known to ports that tell when they are idle
 
     def serve(self) -> None:
         """Wake the task."""

@@ -190,6 +190,23 @@ class Outlet(Spread[T]):
                 room = min(room, edge.free + len(self.pending))
         self.room = max(room, 0)
 
+    def hand_over(self, item: T, budget: int) -> bool:
+        """Give a message to the only reader, if that waits with nothing before it; returns whether it did.
+
+        ``offer`` does the same in a third more time, which counts where one message at a time goes to and fro.
+        """
+        if not self._plain or self.pending or len(self.open_lanes) != 1:
+            return False
+        edge = self.open_lanes[0]
+        hungry = edge.inlet.hungry
+        if not hungry or edge.blocked or edge.buffered:
+            return False
+        edge.accept(item)
+        self.sent += 1
+        self.budget = budget
+        self.room = 0 if hungry else min(budget, edge.options.buffer_size - 1)
+        return True
+
     def offer(self, item: T) -> list[Edge[T]]:
         """Accept ``item`` on all edges it goes to, or return edges: it has to wait until one of them has room.
 

@@ -43,7 +43,7 @@ class Pace:
 
         Widens the span where the last one was quick, narrows it where it took too long. Time before a task
         switch does not count, whoever waited: a thousand other tasks may have had their turns in it. Without
-        that, all spans shrink to 1 in a large system, and a message costs 30 times as much.
+        that, all spans shrink to 1 in a large one: 54 us a message and hop in place of 2.2, of 1,000 components.
 
         Args:
             moved: Messages moved since the last look.

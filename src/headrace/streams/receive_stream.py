@@ -9,19 +9,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
-from dis import opmap
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
-from anyio import ClosedResourceError, EndOfStream, WouldBlock, get_current_task
+from anyio import ClosedResourceError, EndOfStream, WouldBlock
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
 
 from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
+from .async_for import is_of_async_for, without_hooks
+from .batches import Batch, batches
 from .edge import Edge, Settlement, Waiter, unwinding
 from .hand import Hand
 from .message_ids import MessageIds
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _new_id = MessageIds()
-_OF_ASYNC_FOR = opmap["GET_AITER"]
+_SHARE = 64  # messages from one sender of several in a row: spans change with time, shares should not
 
 
 class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
@@ -42,19 +41,21 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     ``receive_many`` all of its messages are in hand.
 
     Attributes:
+        inlet: The port.
         waiters: The tasks that wait for a message.
+        gathered: The batches that are not handed over yet.
     """
 
-    __slots__ = ("_closed", "_final", "_gathered", "_hand", "_inlet", "_pace", "waiters")
+    __slots__ = ("_closed", "_final", "_hand", "_pace", "gathered", "inlet", "waiters")
 
     def __init__(self, inlet: Inlet[T]) -> None:
-        self._inlet = inlet
+        self.inlet = inlet
         self._pace = Pace()
         self._closed = False
         self._final = False
         self.waiters: list[Waiter] = []
         self._hand: Hand[T] = Hand()
-        self._gathered: dict[int, Sequence[tuple[Edge[T], T]]] = {}  # for batches not handed over yet
+        self.gathered: list[Batch[T]] = []
 
     @property
     def closed(self) -> bool:
@@ -80,7 +81,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     @property
     def has_hand(self) -> bool:
         """Whether a message was received and is not settled."""
-        return bool(self._hand.held()) or any(self._gathered.values())
+        return bool(self._hand.held()) or any(batch.pairs for batch in self.gathered)
 
     @property
     def hand(self) -> Any:
@@ -106,7 +107,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def in_hand_of(self, edge: Edge[T]) -> int:
         """Count the messages of an edge that are in hand, or gathered for a batch."""
-        gathered = sum(origin is edge for batch in self._gathered.values() for origin, _ in batch)
+        gathered = sum(batch.count_of(edge) for batch in self.gathered)
         return gathered + self._hand.count_of(edge)
 
     def acknowledged_of(self, edge: Edge[T]) -> int:
@@ -138,14 +139,20 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._hand.settle(number, outcome, reason)
 
+    def hold_batch(self, batch: Batch[T]) -> list[T]:
+        """Hand a batch over: it is in hand in the place of what was."""
+        self.give_back()
+        self._hand.let_go()
+        return self._hand.hold_batch(batch.pairs)
+
     def let_go(self) -> None:
         """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
         self._hand.let_go()
 
     def give_back(self) -> None:
         """Put what was not handed over back on its edge; what is in hand stays."""
-        if self._hand.give_back() and self._inlet.hungry:
-            self._inlet.wake()
+        if self._hand.give_back() and self.inlet.hungry:
+            self.inlet.wake()
 
     # --- receiving -------------------------------------------------------------------------------------
 
@@ -158,7 +165,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         for message in self._hand.iterator:
             return message
-        await self._next_chunk(self._share_or_take)
+        await self.next_chunk(self._share_or_take)
         return next(self._hand.iterator)
 
     async def receive_with_meta(self) -> tuple[T, Meta]:
@@ -186,7 +193,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._check_open()
         self.give_back()
-        await self._next_chunk(lambda: self._take(at_most))
+        await self.next_chunk(lambda: self._take(at_most))
         return self._hand.take_all()
 
     def put_down(self, but: int | None = None) -> None:
@@ -195,7 +202,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         Args:
             but: The place of a message that stays in hand, counted from the oldest one in hand.
         """
-        self._return(self._hand.put_down(but))
+        self.inlet.put_back_all(self._hand.put_down(but))
 
     def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
         """Iterate in batches: ``async for messages in stream.batch(100, within=0.5)``.
@@ -216,53 +223,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             raise ValueError(
                 f"a batch has at least 1 message within at least 0 s, not {n!r} within {within!r}"
             )
-        return _without_hooks(self._batches(n, math.inf if within is None else within))
-
-    async def _batches(self, n: int, within: float) -> AsyncGenerator[list[T], None]:
-        while True:
-            batch: list[tuple[Edge[T], T]] = []
-            self._gathered[id(batch)] = batch
-            try:
-                await self._gather(batch, n, within)
-            except BaseException as error:
-                del self._gathered[id(batch)]
-                self._return(batch)
-                if isinstance(error, EndOfStream):
-                    return
-                raise
-            del self._gathered[id(batch)]
-            self.give_back()
-            self.let_go()
-            yield self._hand.hold_batch(batch)
-
-    async def _gather(self, batch: list[tuple[Edge[T], T]], n: int, within: float) -> None:
-        """Take messages until there are ``n``, the time is up, or no more will come."""
-        self.give_back()
-        await self._next_chunk(lambda: self._take_more(batch, n))
-        with suppress(EndOfStream), anyio.move_on_after(within):
-            while len(batch) < n:
-                if not self._take_more(batch, n):
-                    await self._wait(lambda: self._take_more(batch, n))
-
-    def _take_more(self, batch: list[tuple[Edge[T], T]], n: int) -> bool:
-        """Add what there is to a batch; returns whether there was anything."""
-        self.give_back()
-        edge = self._inlet.next_lane()
-        if edge is None:
-            return False
-        more = edge.take(n - len(batch))
-        batch += [(edge, message) for message in more]
-        if self._inlet.hungry and self._inlet.has_stored:
-            self._inlet.wake()
-        for tap in self._inlet.taps:
-            for message in more:
-                tap(message)
-        return True
-
-    def _return(self, batch: list[tuple[Edge[T], T]]) -> None:
-        """Put what was gathered back on its edges, to be received next."""
-        for edge in dict.fromkeys(edge for edge, _ in batch):
-            self._inlet.put_back(edge, [message for origin, message in batch if origin is edge])
+        return without_hooks(batches(self, n, math.inf if within is None else within))
 
     async def take(self) -> Iterator[T]:
         """Return what hands over the next messages: each is in hand from its turn on, until the turn of the next.
@@ -275,7 +236,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             EndOfStream: Every sender has ended and nothing is buffered.
         """
         if not self.unhanded:
-            await self._next_chunk(self._share_or_take)
+            await self.next_chunk(self._share_or_take)
         return self._hand.iterator
 
     def take_back(self, number: int) -> None:
@@ -298,9 +259,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         An async generator takes half the time of ``__anext__``, but a cancellation ends it. ``async for`` ends then
         too, and nobody notices; who asks for ``aiter(stream)`` may go on with it, and gets the stream itself.
         """
-        caller = sys._getframe(1)
-        if caller.f_code.co_code[caller.f_lasti] == _OF_ASYNC_FOR:
-            return _without_hooks(self._messages())
+        if is_of_async_for(sys._getframe(1)):
+            return without_hooks(self._messages())
         return self
 
     async def _messages(self) -> AsyncGenerator[T, None]:
@@ -308,7 +268,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             for message in self._hand.iterator:
                 yield message
             try:
-                await self._next_chunk(self._share_or_take)
+                await self.next_chunk(self._share_or_take)
             except EndOfStream:
                 return
 
@@ -322,8 +282,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._check_open()
         if not self._share_or_take():
-            if self._inlet.exhausted:
-                raise InputEndedError(f"{self._inlet.name}: every sender has ended")
+            if self.inlet.exhausted:
+                raise InputEndedError(f"{self.inlet.name}: every sender has ended")
             raise WouldBlock
         return next(self._hand.iterator)
 
@@ -331,7 +291,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if self._closed:
             raise ClosedResourceError
 
-    async def _next_chunk(self, take: Callable[[], bool]) -> None:
+    async def next_chunk(self, take: Callable[[], bool]) -> None:
         """Have a chunk with at least one message; acknowledges the one before.
 
         Args:
@@ -339,28 +299,34 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """
         self._check_open()
         moved = len(self._hand.chunk)
-        if not self.unhanded:  # else another task on this handle has taken a chunk meanwhile
-            self.let_go()
+        if not self._hand.unhanded:  # else another task on this handle has taken a chunk meanwhile
+            self._hand.let_go()
+            if self.inlet.is_dry:
+                await self.wait(take)
+                return
         if self._pace.is_over(moved):
             await self._pace.give_way()
             self._check_open()
         if not take():
-            await self._wait(take)
+            await self.wait(take)
 
     def _share_or_take(self) -> bool:
         """Have a chunk if there is any message: the rest of what another task on this handle took, or a new one."""
-        return self.unhanded > 0 or self._take()
+        return self._hand.unhanded > 0 or self._take()
 
     def _take(self, at_most: int | None = None) -> bool:
         """Take a chunk if there is any message; acknowledges the one before."""
-        self.give_back()
-        self.let_go()
-        inlet = self._inlet
+        if self._hand.edge is not None:
+            self.give_back()
+            self._hand.let_go()
+        inlet = self.inlet
         edge = inlet.next_lane()
         if edge is None:
             return False
         alone = not (inlet.shared or inlet.hungry or inlet.taps)
         size = at_most or (self._pace.span if alone else 1)
+        if len(inlet.lanes) > 1:
+            size = min(size, _SHARE)
         chunk = edge.take(size)
         self._hand.hold(edge, chunk)
         inlet.carrier = self
@@ -371,9 +337,9 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
                 tap(message)
         return True
 
-    async def _wait(self, take: Callable[[], bool]) -> None:
+    async def wait(self, take: Callable[[], bool]) -> None:
         """Wait until ``take`` gets something; what wakes this task is passed on if it has no use for it."""
-        inlet = self._inlet
+        inlet = self.inlet
         beaten = ready = False
         while not inlet.exhausted:
             waiter = Waiter()
@@ -381,7 +347,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             self.waiters.append(waiter)
             try:
                 if inlet.on_idle is not None:
-                    waiter.task = get_current_task().id
                     inlet.on_idle()
                 await waiter.wait()
                 self._pace.waited()
@@ -405,7 +370,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
     def clone(self) -> EdgeReceiveStream[T]:
         """Return another handle on this port; each message goes to one of them."""
         self._check_open()
-        return self._inlet.open()
+        return self.inlet.open()
 
     def close(self) -> None:
         """Stop reading for good, once all handles of the port are closed.
@@ -415,7 +380,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.shut()
         if not self._final and not unwinding():
             self._final = True
-            self._inlet.close_handle(self)
+            self.inlet.close_handle(self)
 
     def shut(self) -> None:
         """Refuse further calls, and those that wait; the port's end is not touched."""
@@ -423,7 +388,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.give_back()
         for waiter in self.waiters:
             if not waiter.served:
-                self._inlet.hungry.remove(waiter)
+                self.inlet.hungry.remove(waiter)
                 waiter.serve()
 
     async def aclose(self) -> None:
@@ -432,14 +397,14 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
 
     def statistics(self) -> MemoryObjectStreamStatistics:
         """Return the numbers of the port's edges, added up."""
-        lanes = self._inlet.lanes
+        lanes = self.inlet.lanes
         return MemoryObjectStreamStatistics(
             sum(edge.buffered for edge in lanes),
             sum(edge.options.buffer_size for edge in lanes),
             sum(edge.outlet.open_handles for edge in lanes),
-            self._inlet.open_handles,
+            self.inlet.open_handles,
             sum(len(edge.blocked) for edge in lanes),
-            len(self._inlet.hungry),
+            len(self.inlet.hungry),
         )
 
     def __enter__(self) -> EdgeReceiveStream[T]:
@@ -457,21 +422,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         """Do nothing: the edge owns its end, so a forgotten handle leaves nothing open."""
 
     def __repr__(self) -> str:
-        return f"<EdgeReceiveStream {self._inlet.name}{' closed' if self._closed else ''}>"
-
-
-def _without_hooks(generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Let no event loop look after an async generator that has nothing to clean up.
-
-    Left half-way (``break``), asyncio would start a task to close it, and trio would warn.
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        generator.__anext__().close()  # asks for the hooks, and does not begin
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    return generator
+        return f"<EdgeReceiveStream {self.inlet.name}{' closed' if self._closed else ''}>"
 
 
 __all__ = ["EdgeReceiveStream"]

@@ -116,6 +116,8 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
     async def _send_slowly(self, item: T) -> None:
         self._check_open()
         outlet = self._outlet
+        if self._pace.span > 1 and outlet.hand_over(item, self._pace.span - 1):
+            return
         left = self._turn_ends - outlet.accepted
         if left <= 0:
             self._turn_ends = left = 0

@@ -22,7 +22,7 @@ from headrace.streams.send_stream import EdgeSendStream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ON_STREAMS = (EdgeReceiveStream._wait.__code__, EdgeSendStream._wait_and_send.__code__)
+_ON_STREAMS = (EdgeReceiveStream.wait.__code__, EdgeSendStream._wait_and_send.__code__)
 _RUN = Run.execute.__code__
 _RUNNING = Run._wait_for_all.__code__
 _COMPONENT = Supervised.run.__code__
