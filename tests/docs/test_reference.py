@@ -100,6 +100,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "concurrency": attempts.concurrency,
         "ordered": str(attempts.ordered).lower(),
         "fuse": str(attempts.fuse).lower(),
+        "run_in": attempts.run_in,
         "setup_timeout": f"{timeouts.setup:g}",
         "cleanup_timeout": f"{timeouts.cleanup:g}",
         "shutdown_timeout": f"{timeouts.shutdown:g}",

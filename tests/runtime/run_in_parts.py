@@ -69,6 +69,13 @@ def fail_at(number: int, *, fatal: int) -> int:
     return number
 
 
+@component
+def leave(number: int) -> int:
+    if number == 10:
+        raise SystemExit(3)
+    return number
+
+
 @component(attempts=3, backoff=0)
 def told(number: int, *, meta: Meta) -> tuple[int, int]:
     """Fail twice on the odd ones, and tell the attempt."""

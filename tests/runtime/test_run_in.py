@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +14,7 @@ import psutil
 import pytest
 from anyio import to_thread
 from tests.runtime import run_in_parts as parts
+from tests.runtime import worker_parts
 
 from headrace import HarnessComponent, In, ShutdownReport, System, SystemFailed
 from headrace.exceptions import SetupFailed, WorkerDied, WorkerStartFailed
@@ -184,7 +187,7 @@ async def test_a_killed_worker_is_a_crash_with_the_message_that_it_was_on() -> N
 
 
 async def test_an_idle_worker_that_is_killed_takes_no_message_with_it() -> None:
-    line = Line(parts.plus, run_in="process", source=Waiting("numbers"))
+    line = Line(parts.plus, run_in="process", source=Waiting("numbers", *range(10)))
     async with anyio.create_task_group() as group:
         report: list[ShutdownReport] = []
 
@@ -205,14 +208,15 @@ async def test_an_idle_worker_that_is_killed_takes_no_message_with_it() -> None:
 class Waiting(HarnessComponent):
     """Sends when it is told to."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *messages: Any) -> None:
         super().__init__(name)
         self.go = anyio.Event()
+        self.messages = messages
 
     async def process(self) -> None:
         await self.go.wait()
-        for number in range(10):
-            await self.send_streams["out"].send(number)
+        for message in self.messages:
+            await self.send_streams["out"].send(message)
 
 
 @pytest.mark.parametrize("run_in", ["loop", "thread"])
@@ -307,6 +311,43 @@ async def test_a_stuck_thread_is_left_behind_at_the_deadline_and_named() -> None
     edge = next(edge for edge in reports[0].ledger.edges if edge.edge == "numbers.out -> work.in")
     assert edge.in_hand > 0
     assert all(edge.closes for edge in reports[0].ledger.edges)
+
+
+async def test_a_stuck_process_is_killed_at_the_deadline_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "meeting"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        line = Line(
+            worker_parts.act, source=Waiting("numbers", ("call", "insist", str(path))), run_in="process"
+        )
+        line.system.timeouts = type(line.system.timeouts)(shutdown=0.1)
+        async with anyio.create_task_group() as group:
+            reports: list[ShutdownReport] = []
+
+            async def run() -> None:
+                reports.append(await line.system.run())
+
+            group.start_soon(run)
+            line.system.components["numbers"].go.set()
+            connection, _ = await to_thread.run_sync(listener.accept)
+            connection.close()
+            line.system.request_stop()
+    (overrun,) = (one for one in reports[0].overruns if one.component == "work")
+    assert "its workers (run_in: process)" in str(overrun)
+    assert reports[0].ledger.edges[0].in_hand == 1
+    assert all(edge.closes for edge in reports[0].ledger.edges)
+    assert not children()
+
+
+async def test_what_is_no_exception_ends_the_run_and_blames_no_message() -> None:
+    line = Line(parts.leave, count=20, run_in="thread")
+    with pytest.raises(SystemExit):
+        await line.system.run()
+    report = line.system.report
+    assert report is not None
+    assert not report.dead_letters
+    assert all(edge.closes for edge in report.ledger.edges)
 
 
 # --- tests of users

@@ -250,7 +250,7 @@ class Machine:
 
     def _note(self, handle: EdgeReceiveStream[Any], item: Item) -> None:
         self.received += 1
-        edge = handle.hand_edge
+        edge = next((edge for edge, _ in handle.hands()), None)
         assert edge is not None
         assert handle.hand is item
         assert item not in self.refused, "a send that did not return has reached a reader"

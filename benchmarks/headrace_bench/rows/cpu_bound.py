@@ -40,7 +40,7 @@ def throughput(**options: Any) -> Sample:
 
         def source() -> Iterator[Message]:
             times.append(perf_counter())
-            return numbers(count=count)
+            yield from numbers(count=count)
 
         def sink(_message: Message) -> None:
             times[1:] = [perf_counter()]

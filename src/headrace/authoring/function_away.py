@@ -16,7 +16,7 @@ import msgspec
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint
 
-from headrace.exceptions import WorkerDied, WorkerError
+from headrace.exceptions import ComponentError, WorkerDied, WorkerError
 from headrace.model.message import Meta
 
 from .function_concurrency import Turns
@@ -107,7 +107,12 @@ class Away:
                     group.start_soon(line.work)
         except BaseException:
             _put_down(lines)
-            raise
+            errors = [line.error for line in lines if line.error is not None]
+            if not errors:
+                raise
+            if len(errors) > 1:
+                raise BaseExceptionGroup("several batches", errors) from None
+            raise errors[0] from errors[0].__cause__
         for clone in handles[1:]:
             clone.close()
 
@@ -129,7 +134,7 @@ class _Line:
         handle: The handle; what is under way is in hand.
         number: The place of its batch among all.
         place: While it works: which of the messages in hand is to blame for an error; None for none of them.
-        failed: Whether it has failed.
+        error: What it has failed with.
     """
 
     def __init__(
@@ -138,7 +143,7 @@ class _Line:
         self.handle = handle
         self.number = 0
         self.place: int | None = None
-        self.failed = False
+        self.error: BaseException | None = None
         self._away = away
         self._component = component
         self._outputs: Outputs = component.outputs
@@ -155,9 +160,11 @@ class _Line:
             self.number = self._turns.draw()
             try:
                 await self._work_on(messages)
-            except BaseException as error:
-                self.failed = not isinstance(error, get_cancelled_exc_class())
+            except get_cancelled_exc_class():
                 raise
+            except BaseException as error:
+                self.error = error
+                raise ComponentError("a worker's batch failed") from error
             self._turns.end(self.number)
 
     async def _work_on(self, messages: Sequence[Any]) -> None:
@@ -246,9 +253,9 @@ class _Oldest:
 
 def _put_down(lines: Sequence[_Line]) -> None:
     """After an error, leave in hand what it is about, and put the rest back in its order; else leave all there."""
-    if any(line.failed for line in lines):
+    if any(line.error for line in lines):
         for line in sorted(lines, key=lambda line: line.number, reverse=True):
-            line.handle.put_down(line.place if line.failed and line.handle.has_hand else None)
+            line.handle.put_down(line.place if line.error and line.handle.has_hand else None)
 
 
 __all__ = ["AHEAD", "WORTH", "Away", "Span", "Told"]

@@ -90,16 +90,10 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return held[-1][1] if held else None
 
     @property
-    def hand_edge(self) -> Edge[T] | None:
-        """The edge that the message in hand came by; None if there is none."""
-        held = self.hands()
-        return held[0][0] if held else None
-
-    @property
     def edge_in_hand(self) -> str:
         """The key of the edge that the message in hand came by; empty if there is none."""
-        edge = self.hand_edge
-        return "" if edge is None else edge.key
+        held = self.hands()
+        return held[0][0].key if held else ""
 
     def hands(self) -> list[tuple[Edge[T], T]]:
         """Return the messages in hand, each with the edge that it came by."""
@@ -184,8 +178,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         All of them are in hand until the next receive. A cancelled call loses nothing.
 
         Args:
-            at_most: How many at most; as many as suit the fairness quantum unless said, and one where others
-                might want a message too.
+            at_most: How many; what suits the fairness quantum unless said, and 1 where others might want one too.
 
         Raises:
             ClosedResourceError: This handle is closed.
@@ -197,11 +190,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return self._hand.take_all()
 
     def put_down(self, but: int | None = None) -> None:
-        """Put what ``receive_many`` or ``batch`` has handed over, and is not settled, back on its edges.
-
-        Args:
-            but: The place of a message that stays in hand, counted from the oldest one in hand.
-        """
+        """Put the batch in hand back on its edges; the message at ``but``, from the oldest on, stays in hand."""
         self.inlet.put_back_all(self._hand.put_down(but))
 
     def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
