@@ -18,7 +18,7 @@ from .rows import Row
 ColumnType = Literal["int", "float", "str", "bool"]
 Record = list[str]
 
-_MOST_KNOWN = 10_000  # texts of a column to remember: 1 MB; where there are more, the rest is converted anew
+_MOST_KNOWN = 10_000  # texts of a column that are worth remembering: 1 MB
 
 _BOOLEANS = {
     "true": True,
@@ -66,7 +66,7 @@ class CsvConversion:
         self._nulls = frozenset(null_values)
         self._names = list(header if columns is None else columns)
         self._plan = [(header.index(name), name, types.get(name, "str")) for name in self._names]
-        self._converters = [(place, _column_converter(kind, self._nulls)) for place, _, kind in self._plan]
+        self._columns = [(place, _Column(kind, self._nulls)) for place, _, kind in self._plan]
 
     def convert(self, records: Sequence[Record], lines: Sequence[int]) -> list[Row | Rejected[Any]]:
         """Make rows of records, and ``Rejected`` of those that do not parse; blank lines are left out.
@@ -87,7 +87,7 @@ class CsvConversion:
 
     def _by_column(self, records: Sequence[Record]) -> Iterable[Row]:
         columns = list(zip(*records, strict=True))
-        kept = [convert(columns[place]) for place, convert in self._converters]
+        kept = [convert(columns[place]) for place, convert in self._columns]
         names = self._names
         return [dict(zip(names, values, strict=True)) for values in zip(*kept, strict=True)]
 
@@ -114,31 +114,46 @@ class CsvConversion:
 
 
 class _Known(dict[str, Any]):
-    """The values of the texts of a column that were converted before: most come again and again."""
+    """The values of texts that were converted before."""
 
     def __init__(self, convert: Callable[[str], Any], nulls: Iterable[str]) -> None:
         super().__init__(dict.fromkeys(nulls))
         self._convert = convert
 
     def __missing__(self, text: str) -> Any:
-        value = self._convert(text)
-        if len(self) < _MOST_KNOWN:
-            self[text] = value
+        value = self[text] = self._convert(text)
         return value
 
 
-def _column_converter(kind: ColumnType, nulls: frozenset[str]) -> Callable[[Sequence[str]], Sequence[Any]]:
-    """Return what converts the texts of a column, or raises a ``ValueError``: KNOWNCOST a text."""
-    if kind != "str":
-        value_of = _Known(_CONVERTERS[kind], nulls).__getitem__
-        return lambda texts: list(map(value_of, texts))
+class _Column:
+    """Converts the texts of one column, a batch at a time.
 
-    def texts_or_none(texts: Sequence[str]) -> Sequence[Any]:
+    Most texts come again and again: looking a value up takes a third of converting it (60 ns to 200), and equal
+    values are one object. A column of more different texts than are worth remembering is converted each time.
+    """
+
+    def __init__(self, kind: ColumnType, nulls: Collection[str]) -> None:
+        self._nulls = frozenset(nulls)
+        self._convert = _CONVERTERS[kind]
+        self._known = None if kind == "str" else _Known(self._convert, nulls)
+
+    def __call__(self, texts: Sequence[str]) -> Sequence[Any]:
+        """Return the values.
+
+        Raises:
+            ValueError: A text does not convert.
+        """
+        known, nulls, convert = self._known, self._nulls, self._convert
+        if known is not None:
+            values = list(map(known.__getitem__, texts))
+            if len(known) > _MOST_KNOWN:
+                self._known = None
+            return values
+        if convert is not str:
+            return [None if text in nulls else convert(text) for text in texts]
         if nulls.isdisjoint(texts):
             return texts
         return [None if text in nulls else text for text in texts]
-
-    return texts_or_none
 
 
 def _is_text(text: str) -> bool:
