@@ -185,6 +185,34 @@ def test_a_group_takes_all_values_of_a_row_or_none(rows: list[tuple[int, Any]]) 
         assert [one.result() for one in group.accumulators] == expected
 
 
+numbers = st.one_of(st.none(), st.integers(-(2**60), 2**60), st.floats(), st.just("bad"), st.booleans())
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from("ab"), numbers), max_size=9), max_size=4))
+def test_a_batch_gives_what_its_rows_give_one_by_one(batches: list[list[tuple[str, Any]]]) -> None:
+    aggregate = Aggregate("a", {"by": ["k"], "measures": ALL})
+    together: dict[Any, Group] = {}
+    singly: dict[Any, Group] = {}
+    for batch in batches:
+        rows = [{"k": key, "v": value} for key, value in batch]
+        rejected = aggregate._take_in(together, rows)
+        assert [repr(one) for one in rejected] == [
+            repr(one) for one in aggregate._take_in_singly(singly, rows)
+        ]
+    assert repr(aggregate._results(together)) == repr(aggregate._results(singly))
+
+
+@given(st.lists(st.one_of(st.floats(-1e9, 1e9), st.none()), min_size=1))
+def test_many_numbers_at_once_are_added_as_one_by_one(values: list[float | None]) -> None:
+    together, singly = (Group([make_accumulator(kind) for kind in ("sum", "mean")]) for _ in range(2))
+    assert together.surely_takes([{float}, {float}])
+    together.add_all([(value, value) for value in values])
+    for value in values:
+        singly.add((value, value))
+    assert together.rows == singly.rows
+    assert [a.result() for a in together.accumulators] == [a.result() for a in singly.accumulators]
+
+
 def test_rows_of_several_kinds_are_sorted_by_kind() -> None:
     rows: list[dict[str, Any]] = [{"v": "b"}, {"v": 1}, {"v": None}, {"v": "a"}]
     sort_rows(rows, "v")

@@ -107,6 +107,19 @@ def test_what_the_stream_cannot_show_is_escaped() -> None:
     assert raw.getvalue() == b"gr\\xf6\\xdfe \\ud800\n"
 
 
+async def test_what_could_not_be_printed_is_not_delivered(run_through: Any) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(SystemFailed) as caught:
+        await run_through(ConsoleSink("it", {}, stream=Gone()), in_=["x", "y", "z"])
+    report = caught.value.report
+    assert report is not None
+    assert report.ledger.closes
+    assert sum(edge.acknowledged for edge in report.ledger.edges) == 0
+
+
 async def test_each_piece_is_one_write_of_whole_lines(run_through: Any) -> None:
     pieces: list[str] = []
 

@@ -369,6 +369,16 @@ def test_a_file_closed_while_it_is_read_is_closed_by_the_reader(plain: Path) -> 
     file.close()
 
 
+def test_a_column_of_very_many_different_values_is_converted_all_the_same() -> None:
+    conversion = CsvConversion("x", ["n"], types={"n": "int"}, null_values=["NA"])
+    for begin in range(0, 25_000, 5_000):
+        rows = conversion.convert([[str(n)] for n in range(begin, begin + 5_000)], range(5_000))
+        assert rows == [{"n": n} for n in range(begin, begin + 5_000)]
+    mixed = conversion.convert([["NA"], ["1_0"], ["7"]], [1, 2, 3])
+    assert [mixed[0], mixed[2]] == [{"n": None}, {"n": 7}]
+    assert "x:2: column 'n' is not a whole number" in str(mixed[1])
+
+
 @given(
     st.lists(
         st.lists(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
 
+from headrace import System
 from headrace.components import Join
 from headrace.exceptions import ComponentError, ConfigError, SystemFailed
 
@@ -125,3 +128,52 @@ def test_settings_that_cannot_be_meant_are_refused(config: dict[str, Any], field
     with pytest.raises(ConfigError) as caught:
         Join("j", config)
     assert caught.value.field == field
+
+
+async def test_a_run_cancelled_while_a_batch_is_sent_leaves_the_batch_in_the_books(
+    feed: Any, collect: Any
+) -> None:
+    class Stuck(collect):  # type: ignore[misc]
+        async def process(self) -> None:
+            await self.in_.receive()
+            await anyio.sleep_forever()
+
+    system = System("test", buffer_size=2)
+    system.add("left", feed("left", [{"k": n} for n in range(6)]))
+    system.add("right", feed("right", [{"k": 1, "v": 1}]))
+    system.add("join", Join, on=["k"])
+    system.add("stuck", Stuck("stuck"))
+    system.connect("left.out", "join.in")
+    system.connect("right.out", "join.side")
+    system.connect("join.out", "stuck.in")
+    async with anyio.create_task_group() as group:
+        await group.start(lambda *, task_status: system.run(task_status=task_status))
+        await wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    books = {edge.edge: edge for edge in system.ledger().edges}
+    assert system.ledger().closes
+    given = books["join.out -> stuck.in"].accepted
+    done = books["left.out -> join.in"]
+    assert done.acknowledged <= given < done.acknowledged + done.remaining
+
+
+async def test_of_a_batch_with_a_row_that_crashes_the_join_nothing_is_delivered(
+    feed: Any, collect: Any
+) -> None:
+    system = System("test")
+    system.add("left", feed("left", [{"k": 1}, {"k": 1}, {"k": 1, "v": 0}, {"k": 1}]))
+    system.add("right", feed("right", [{"k": 1, "v": 1}]))
+    system.add("join", Join, on=["k"])
+    sink = collect("sink")
+    system.add("sink", sink)
+    system.connect("left.out", "join.in")
+    system.connect("right.out", "join.side")
+    system.connect("join.out", "sink.in")
+    with pytest.raises(SystemFailed) as caught:
+        await system.run()
+    report = caught.value.report
+    assert report is not None
+    assert report.ledger.closes
+    books = {edge.edge: edge for edge in report.ledger.edges}["left.out -> join.in"]
+    assert books.acknowledged == len(sink.messages)
+    assert books.acknowledged + books.dead_lettered + sum(books.dropped.values()) == 4

@@ -16,6 +16,7 @@ from anyio import wait_all_tasks_blocked
 from headrace import System
 from headrace.components import SqliteSink
 from headrace.exceptions import ComponentError, ConfigError, HeadraceError, SystemFailed
+from headrace.model.ledger import EdgeLedger
 
 ROWS = [{"id": 1, "name": "one"}, {"id": 2, "name": None}, {"id": 3, "name": 'drei "3"'}]
 COLUMNS = {"id": "INTEGER", "name": "TEXT"}
@@ -156,6 +157,11 @@ def _telling() -> tuple[Any, Any]:
     return told, tell
 
 
+def books(system: System) -> EdgeLedger:
+    """Return the books of the edge to the sink as they stand."""
+    return system.ledger().edges[0]
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so; the test's own time-out is the limit."""
     while not condition():
@@ -178,13 +184,15 @@ async def test_a_row_is_written_after_a_while_also_when_no_more_come(collect: An
 
 async def test_what_was_received_is_written_when_the_run_is_cancelled(collect: Any, db: Path) -> None:
     async with anyio.create_task_group() as group:
-        _, tell, sink = await running_sink(group, collect, settings(db, flush_every=1000))
+        system, tell, sink = await running_sink(group, collect, settings(db, flush_every=1000))
+        await until(lambda: sink._prepared)
         for row in ROWS:
             await tell(row)
         await wait_all_tasks_blocked()
         assert sink.written == 0
         group.cancel_scope.cancel()
     assert len(content(db)) == 3
+    assert (books(system).acknowledged, books(system).remaining) == (3, 0)
 
 
 async def test_a_cancellation_within_a_transaction_takes_effect_after_it(collect: Any, db: Path) -> None:
@@ -207,6 +215,42 @@ async def test_a_cancellation_within_a_transaction_takes_effect_after_it(collect
         go_on.set()
     assert len(content(db)) == 3
     assert sink.written == 3
+
+
+async def test_rows_are_acknowledged_only_after_they_were_written(collect: Any, db: Path) -> None:
+    async with anyio.create_task_group() as group:
+        system, tell, sink = await running_sink(group, collect, settings(db, batch_size=2))
+        within, go_on = threading.Event(), threading.Event()
+        table: Any = sink._table
+        write = table.write
+
+        def slow(rows: Any) -> Any:
+            within.set()
+            go_on.wait(30)
+            return write(rows)
+
+        table.write = slow
+        for row in ROWS[:2]:
+            await tell(row)
+        await anyio.to_thread.run_sync(within.wait)
+        assert (books(system).acknowledged, books(system).remaining) == (0, 2)
+        go_on.set()
+        await until(lambda: books(system).acknowledged == 2)
+        assert len(content(db)) == 2
+        await system.stop()
+
+
+async def test_rows_of_a_transaction_that_failed_are_dead_letters_and_not_delivered(
+    run_through: Any, db: Path
+) -> None:
+    await run_through(SqliteSink, settings(db), in_=ROWS[:1])
+    with pytest.raises(SystemFailed) as caught:
+        await run_through(SqliteSink, settings(db, columns=["id", "other"]), in_=[{"id": 1, "other": 2}])
+    report = caught.value.report
+    assert report is not None
+    found = next(edge for edge in report.ledger.edges if edge.edge.endswith("it.in"))
+    assert (found.acknowledged, found.dead_lettered) == (0, 1)
+    assert report.ledger.closes
 
 
 async def test_what_is_rejected_during_clean_up_is_logged(

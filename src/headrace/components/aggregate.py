@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -14,8 +13,10 @@ from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
 from .accumulators import Function, Group, make_accumulator
-from .batches import Results, work_in_batches
 from .rows import Row, keyer, lacking, picker, require_names
+
+_BATCH = 1024  # rows: so that a group has several of them even where there are a hundred groups
+_WITHIN = 0.5  # seconds until a rejected row is told, where no more rows come
 
 
 class Aggregate(HarnessComponent):
@@ -82,11 +83,15 @@ class Aggregate(HarnessComponent):
             ComponentError: There are too many groups.
         """
         groups: dict[Any, Group] = {}
-        await work_in_batches(self.in_, partial(self._take_in, groups), self.out, self.rejected)
+        async for rows in self.in_.batch(_BATCH, within=_WITHIN):
+            await self.rejected.send_many(self._take_in(groups, rows))
         await self.out.send_many(self._results(groups))
 
-    def _take_in(self, groups: dict[Any, Group], rows: Sequence[Row]) -> Results:
-        """Take a batch in: AGGCOST a row where it has nothing but numbers, four times that row by row."""
+    def _take_in(self, groups: dict[Any, Group], rows: Sequence[Row]) -> list[Rejected[Any]]:
+        """Take a batch in, and return what is rejected of it.
+
+        Numbers are taken in by group: AGGCOST a row, where row by row is SINGLE.
+        """
         try:
             keys = list(map(self._key_of, rows))
             values = list(map(self._values_of, rows))
@@ -94,14 +99,14 @@ class Aggregate(HarnessComponent):
             for key, some in zip(keys, values, strict=True):
                 by_key.setdefault(key, []).append(some)
         except (KeyError, TypeError):
-            return (), self._take_in_singly(groups, rows)
+            return self._take_in_singly(groups, rows)
         kinds = [set(map(type, column)) - {type(None)} for column in zip(*values, strict=True)]
         found = {key: self._group(groups, key) for key in by_key}
         if not all(group.surely_takes(kinds) for group in found.values()):
-            return (), self._take_in_singly(groups, rows)
+            return self._take_in_singly(groups, rows)
         for key, group in found.items():
             group.add_all(by_key[key])
-        return (), ()
+        return []
 
     def _take_in_singly(self, groups: dict[Any, Group], rows: Iterable[Row]) -> list[Rejected[Any]]:
         rejected: list[Rejected[Any]] = []
