@@ -88,9 +88,9 @@ class _Turn:
     def is_over(self, moved: int) -> bool:
         now = perf_counter()
         took, self._looked = now - self._looked, now
-        if took > QUANTUM:
+        if took > 2 * QUANTUM:
             self.span = max(1, moved // 2)  # not less: the machine may have been busy with something else
-        elif took < QUANTUM / 2 and moved == self.span < _WIDEST:
+        elif took < QUANTUM and moved == self.span < _WIDEST:
             self.span *= 2
         return now - self._began >= QUANTUM
 
