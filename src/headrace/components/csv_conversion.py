@@ -1,7 +1,7 @@
 """From the text of CSV records to rows: types, null values, and what is wrong with a record.
 
-Pure, and by column: a batch is converted with one C call a column (1.5 us a row of 19 columns); only a
-batch with something wrong in it is looked at record by record.
+Pure, and by column: a batch is converted with one C call a column (5.5 us a row of 19 columns, half of it
+for the dict); only a batch with something wrong in it is looked at record by record.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class _Known(dict[str, Any]):
 class _Column:
     """Converts the texts of one column, a batch at a time.
 
-    Most texts come again and again: looking a value up takes a third of converting it (60 ns to 200), and equal
-    values are one object. A column of more different texts than are worth remembering is converted each time.
+    Most texts come again and again: looking a value up takes half the time of converting it (0.1 us to 0.2 us), and
+    equal values are one object. A column of more different texts than are worth remembering is converted each time.
     """
 
     def __init__(self, kind: ColumnType, nulls: Collection[str]) -> None:
