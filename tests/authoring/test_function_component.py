@@ -446,6 +446,22 @@ def test_a_function_without_settings_says_so() -> None:
         component(double).build("f", {"by": 2})
 
 
+def test_an_option_of_the_decorator_given_as_a_setting_is_told_where_it_belongs() -> None:
+    with pytest.raises(
+        ConfigError, match=r"'attempts'; write it in the decorator: `@component\(attempts=5\)`"
+    ):
+        component(double).build("f", {"attempts": 5})
+    with pytest.raises(ConfigError, match=r"`@component\(on_error='drop'\)`"):
+        component(configured).build("f", {"rate": 1, "on_error": "drop"})
+
+
+def test_a_setting_may_be_named_like_an_option_of_the_decorator() -> None:
+    def retry(message: int, *, attempts: int) -> int:
+        return message * attempts
+
+    assert component(retry).build("f", {"attempts": 5}).config == {"attempts": 5}
+
+
 # --- failures --------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import Result
 
 from headrace.cli.report_json import report_json
@@ -115,6 +116,38 @@ def test_every_part_of_a_report_is_in_it_without_secrets() -> None:
         12.5,
         "KeyError 'id'",
     )
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise KeyError("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ({"id": 5}, "{'id': 5}"),
+        ("a\n b", r"'a\n b'"),
+        ("password hunter2", "'password <secret>'"),
+        ("x" * 500, "'" + "x" * 196 + "..."),
+        ("x" * 195 + "hunter2", "'" + "x" * 195 + "<..."),
+        (Broken(), "<Broken: its repr raises KeyError>"),
+    ],
+)
+def test_a_dead_letter_shows_its_message_bounded_and_without_secrets(message: object, shown: str) -> None:
+    report = ShutdownReport(
+        system="s",
+        outcome="finished",
+        signal=None,
+        seconds=1.0,
+        drain_seconds=0.0,
+        failures=(),
+        overruns=(),
+        ledger=SystemLedger((), {}, Totals(0, 0, 0, 0, 0)),
+        dead_letters=(DeadLetter(1, "b", "a.out -> b.in", message, KeyError("id"), "", 3, 12.5),),
+    )
+    line = report_json(report, 0, hide=lambda text: text.replace("hunter2", "<secret>"))
+    assert json.loads(line)["dead_letters"][0]["message"] == shown
 
 
 def test_a_run_that_is_cut_short_still_ends_with_a_line_of_json(start: Start) -> None:

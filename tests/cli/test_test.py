@@ -314,13 +314,25 @@ def test_a_folder_without_tests_is_told(invoke: Invoke, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (2, "no tests found\n")
 
 
-def test_without_pytest_its_tests_are_left_out(
-    write: Any, python_tests: Callable[[str], None], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+def test_without_pytest_its_tests_are_left_out_and_it_says_so(
+    write: Any,
+    python_tests: Callable[[str], None],
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    write(PASSING)
     python_tests(PYTEST)
     monkeypatch.setattr("headrace.cli.pytest_run.find_spec", lambda name: None)
-    assert lines(invoke("test").stdout) == ["PASS shouts T", "1 passed in T"]
+    notice = "not run, pytest is not installed: pip install pytest\n"
+    result = invoke("test")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"test_it.py: {notice}")
+    write(PASSING)
+    result = invoke("test")
+    assert lines(result.stdout) == ["PASS shouts T", "1 passed in T"]
+    assert (result.exit_code, result.stderr) == (0, f"test_it.py: {notice}")
+    (tmp_path / "other_test.py").touch()
+    assert invoke("test").stderr == f"other_test.py and 1 more: {notice}"
+    assert json.loads(invoke("test", "--format", "json").stdout)["passed"] == 1
 
 
 def test_the_command_works_as_a_program(write: Any, start: Any, tmp_path: Path) -> None:

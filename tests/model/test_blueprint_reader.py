@@ -178,6 +178,20 @@ def test_what_is_wrong_is_told_once_and_with_its_mend(keys: dict[str, Any], code
     assert found == codes
 
 
+def test_a_port_in_the_middle_of_a_chain_is_told_what_the_name_alone_means() -> None:
+    complaints = Complaints()
+    lines = _Lines(complaints)
+    lines.feed(system(connections=["a -> b.out -> c"]))
+    assert lines.builder.root is not None
+    read_tree(lines.builder.root, complaints, file="bp", directory="/d")
+    (problem,) = complaints.problems
+    assert problem.message == (
+        "'b.out' names a port in the middle of a chain, where a component's name alone means its only input "
+        "and its only output ('rejected' does not count)"
+    )
+    assert problem.hint == "write 'b', or two connections if it has several"
+
+
 def test_resources_and_ports_and_tests_are_read() -> None:
     resources = {"db": {"type": "m:db", "config": {"size": 5}}, "log": "m:log"}
     ports = {"in": "a.in", "out": "b.out"}

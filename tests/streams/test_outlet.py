@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -356,6 +357,29 @@ async def test_equal_keys_go_to_the_same_branch_in_order() -> None:
     assert_books_close(*edges)
 
 
+@pytest.mark.parametrize("width", [2, 3, 4, 8])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        range(1000),
+        range(0, 2000, 2),
+        range(0, 1000 << 32, 1 << 32),
+        [number / 8 for number in range(1000)],
+        [f"d{number}" for number in range(1000)],
+        [b"d%d" % number for number in range(1000)],
+        [("d", number) for number in range(0, 2000, 2)],
+    ],
+    ids=["ints", "even-ints", "high-ints", "floats", "texts", "bytes", "tuples"],
+)
+async def test_many_keys_spread_evenly(keys: Sequence[object], width: int) -> None:
+    send, _, edges = fan_out([1000] * width, OutputOptions("by_key", lambda item: item))
+    for key in keys:
+        await send.send(key)
+    accepted = [edge.accepted for edge in edges]
+    assert sum(accepted) == 1000
+    assert max(accepted) <= 1.5 * min(accepted)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(1, 1.0), (1, True), (Coin(5), Coin(5)), ("red", Colour.RED), (("a", 1), ("a", 1.0)), (b"x", b"x")],
@@ -369,8 +393,8 @@ async def test_keys_that_are_equal_count_as_one(one: object, other: object) -> N
 
 def test_the_branch_of_a_text_key_is_the_same_in_every_process() -> None:
     code = (
-        "from headrace.streams.spread import _digest\n"
-        "print([_digest(k) for k in ('a', b'a', ('a', 1, b'c'), 'd\\udc80', -7)])"
+        "from headrace.streams.spread import _digest, _mixed\n"
+        "print([_mixed(_digest(k)) for k in ('a', b'a', ('a', 1, b'c'), 'd\\udc80', -7)])"
     )
     runs = {
         subprocess.run(
@@ -389,7 +413,7 @@ async def test_a_key_that_cannot_be_made_has_reached_no_branch() -> None:
 
 
 async def test_a_key_waits_for_its_own_branch_while_others_pass() -> None:
-    send, receives, edges = fan_out([1, 1], OutputOptions("by_key", lambda item: item))
+    send, receives, edges = fan_out([1, 1], OutputOptions("by_key", lambda item: item % 2))
     await send.send(0)
     async with create_task_group() as group:
         group.start_soon(send.send, 2)

@@ -85,6 +85,17 @@ async def test_an_output_by_key_counts_a_group_as_one_branch() -> None:
     assert [len(share) for share in odd] == [2, 2]
 
 
+@pytest.mark.parametrize("width", [2, 3])
+async def test_the_keys_that_an_output_gives_to_a_group_spread_over_all_of_its_edges(width: int) -> None:
+    same = OutputOptions("by_key", lambda number: number)
+    send, _, lanes = grouped([same, same], same, capacity=1000, width=width)
+    for number in range(1000):
+        await send.send(number)
+    accepted = [edge.accepted for edge in everything(lanes)]
+    assert len(accepted) == 2 * width
+    assert max(accepted) <= 1.5 * min(accepted)
+
+
 # --- room, and who waits for it --------------------------------------------------------------------------
 
 

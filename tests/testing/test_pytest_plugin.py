@@ -101,6 +101,27 @@ def test_the_fixtures_need_no_configuration_and_run_on_both_backends(folder: Pat
     assert "SystemFailed: mine: parse failed in process: RuntimeError boom" in output
 
 
+PYTEST_ASYNCIO = """
+def pytest_addoption(parser):
+    parser.addoption("--asyncio-mode", dest="asyncio_mode", default=None)
+    parser.addini("asyncio_mode", "", default="strict")
+
+def pytest_configure(config):
+    config.pluginmanager.register(object(), "asyncio")
+"""
+
+
+@pytest.mark.parametrize("options", [["--asyncio-mode=auto"], ["-o", "asyncio_mode=auto"]])
+def test_the_fixtures_refuse_the_auto_mode_of_pytest_asyncio(folder: Path, options: list[str]) -> None:
+    (folder / "conftest.py").write_text(PYTEST_ASYNCIO, encoding="utf-8")
+    chosen = ["-k", "test_one_component or test_a_system"]
+    counts, output = run_pytest(folder, *chosen, *options)
+    assert counts == {"error": 4}, output
+    assert 'write asyncio_mode = "strict"' in output
+    counts, output = run_pytest(folder, *chosen)
+    assert counts == {"passed": 4}, output
+
+
 def test_pytest_works_without_anyios_plugin_as_long_as_no_fixture_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "test_plain.py").write_text("def test_plain():\n    assert True\n", encoding="utf-8")
     counts, output = run_pytest(tmp_path, "-p", "no:anyio", "-W", "error")

@@ -11,6 +11,7 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import fields
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
@@ -34,6 +35,7 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_OPTIONS = frozenset(field.name for field in fields(Attempts))
 
 
 class ComponentFunction(Generic[P, R]):
@@ -108,6 +110,7 @@ class FunctionComponent(HarnessComponent):
         attempts: Attempts,
     ) -> None:
         super().__init__(name)
+        _refuse_options(config or {}, function.settings_type)
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
@@ -362,6 +365,14 @@ def component(
         return ComponentFunction(plain, policy)
 
     return decorate if fn is None else decorate(fn)
+
+
+def _refuse_options(config: Mapping[str, Any], settings: type[Any]) -> None:
+    """Say where an option of the decorator belongs that was given as a setting."""
+    for name, value in config.items():
+        if name in _OPTIONS and name not in settings.__struct_fields__:
+            hint = f"write it in the decorator: `@component({name}={value!r})`"
+            raise ConfigError(f"unknown setting '{name}'", hint=hint, field=name)
 
 
 def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:

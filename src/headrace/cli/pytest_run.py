@@ -38,13 +38,17 @@ class PytestResult:
     broken: bool
 
 
-def has_pytest_tests() -> bool:
-    """Return whether pytest is installed, and the current folder (or its ``tests``) holds files for it."""
+def pytest_files() -> list[str]:
+    """Return the files for pytest in the current folder and its ``tests``."""
     folders = [folder for folder in (Path(), Path("tests")) if folder.is_dir()]
-    files = (
-        file for folder in folders for pattern in ("test_*.py", "*_test.py") for file in folder.glob(pattern)
-    )
-    return next(files, None) is not None and find_spec("pytest") is not None
+    patterns = ("test_*.py", "*_test.py")
+    found = {file.as_posix() for folder in folders for pattern in patterns for file in folder.glob(pattern)}
+    return sorted(found)
+
+
+def has_pytest() -> bool:
+    """Return whether pytest is installed."""
+    return find_spec("pytest") is not None
 
 
 def run_pytest(only: str = "") -> PytestResult:
@@ -86,4 +90,4 @@ def _case(element: ElementTree.Element) -> PytestCase:
     return PytestCase(f"{file}::{name}", file, outcome, float(element.get("time") or 0))
 
 
-__all__ = ["PytestCase", "PytestResult", "has_pytest_tests", "run_pytest"]
+__all__ = ["PytestCase", "PytestResult", "has_pytest", "pytest_files", "run_pytest"]

@@ -14,6 +14,8 @@ from headrace.runtime.driven import leaves
 from .own_code import location, one_line
 from .problems import as_json
 
+_LONGEST = 200  # characters that are shown of a message
+
 
 def report_json(
     report: ShutdownReport, code: int, warnings: Sequence[Problem] = (), *, hide: Callable[[str], str] = str
@@ -92,8 +94,18 @@ def _letter(letter: DeadLetter, hide: Callable[[str], str]) -> dict[str, Any]:
         "edge": letter.edge,
         "attempts": letter.attempts,
         "at": letter.at,
+        "message": _shown(letter.message, hide),
         **_error(letter.error, hide),
     }
+
+
+def _shown(message: object, hide: Callable[[str], str]) -> str:
+    """Return the ``repr`` of a message as one line of bounded length, cut after secrets are out of it."""
+    try:
+        text = hide(one_line([repr(message)]))
+    except Exception as error:  # code of the user's
+        return f"<{type(message).__name__}: its repr raises {type(error).__name__}>"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _failed(failure: Failure, hide: Callable[[str], str]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from .logs import configure_logs
 from .main import emit
 from .own_code import doing
 from .problems import as_json, problem_lines
-from .pytest_run import has_pytest_tests, run_pytest
+from .pytest_run import has_pytest, pytest_files, run_pytest
 from .target_hints import blueprints_here
 
 _TESTS = re.compile(r"^(tests|'tests'|\"tests\")\s*:", re.MULTILINE)
@@ -71,6 +71,7 @@ class Session:
         self._exit_hard = exit_hard
         self._told: list[Told] = []
         self._began = time.perf_counter()
+        self._left_out = False
         self._hide: Callable[[str], str] = str
         self._stdout = sys.stdout
 
@@ -151,7 +152,13 @@ class Session:
     # --- pytest ------------------------------------------------------------------------------------
 
     def _run_pytest(self) -> None:
-        if not has_pytest_tests():
+        files = pytest_files()
+        if not files:
+            return
+        if not has_pytest():
+            self._left_out = True
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            click.echo(f"{files[0]}{more}: not run, pytest is not installed: pip install pytest", err=True)
             return
         done = run_pytest(self.options.only)
         for case in done.cases:
@@ -191,7 +198,8 @@ class Session:
             emit(f"{', '.join(said)} in {seconds:.1f} s")
         if not self._told:
             with_name = f" with '{self.options.only}' in their names" if self.options.only else ""
-            click.echo(f"no tests found{with_name}", err=True)
+            if not self._left_out:
+                click.echo(f"no tests found{with_name}", err=True)
             return 2
         return 2 if counts["error"] else 1 if counts["failed"] else 0
 

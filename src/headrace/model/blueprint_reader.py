@@ -345,11 +345,16 @@ class _Reader:
         return None
 
     def _inner(self, part: Reference | None, components: frozenset[str]) -> Reference | None:
-        """Check a part in the middle of a chain: it is received by and sent from, so it has no one port."""
+        """Check a part in the middle of a chain: its name alone stands for where it receives and sends."""
         if part is None or "." not in part.text or part.text in components:
             return part
-        message = f"'{part}' stands in the middle of a chain, where a component has no port"
-        self.complaints.error(part.position, "E120", message, "write two connections")
+        message = (
+            f"'{part}' names a port in the middle of a chain, where a component's name alone means its only "
+            "input and its only output ('rejected' does not count)"
+        )
+        alone = parse_endpoint(part.text).component
+        hint = f"write '{alone}', or two connections if it has several"
+        self.complaints.error(part.position, "E120", message, hint)
         return None
 
     def _endpoint(self, part: Reference | None) -> Reference | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from headrace.model.options import OutputOptions
 
@@ -16,6 +16,7 @@ from .edge import Edge
 
 T = TypeVar("T")
 _BROADCAST = OutputOptions()
+_64_BITS = (1 << 64) - 1
 
 
 class Spread(Generic[T]):
@@ -28,6 +29,7 @@ class Spread(Generic[T]):
     """
 
     __slots__ = ("alive", "options", "targets")
+    _salt: ClassVar[int] = 0
 
     def __init__(self, options: OutputOptions | None = None) -> None:
         self.options = options or _BROADCAST
@@ -65,7 +67,8 @@ class Spread(Generic[T]):
 
     def _target_of(self, item: T) -> Edge[T] | Group[T]:
         assert self.options.key is not None
-        return self.targets[_digest(self.options.key(item)) % len(self.targets)]
+        number = _mixed(_digest(self.options.key(item)) ^ self._salt)
+        return self.targets[number * len(self.targets) >> 64]
 
     def _next_with_room(self, item: T) -> list[Edge[T]]:
         """Choose the next target with room; without any, rather one to wait for than one that drops.
@@ -122,6 +125,7 @@ class Group(Spread[T]):
     """Several edges that are one target of an output."""
 
     __slots__ = ()
+    _salt = 21  # else all keys that an output deals to this group by key would share a few of its edges
 
     @property
     def ended(self) -> bool:
@@ -161,6 +165,15 @@ def _digest(key: Hashable) -> int:
     if isinstance(key, tuple):
         return zlib.crc32(",".join(str(_digest(part)) for part in key).encode())
     return hash(key)
+
+
+def _mixed(digest: int) -> int:
+    """Return 64 bits that all depend on the whole digest: those of even ints, or of "d0" to "d9", do not.
+
+    Two rounds of multiplication (0.8 us) deal all regular sequences of keys that were tried evenly.
+    """
+    digest = digest * 0x9E3779B97F4A7C15 & _64_BITS
+    return (digest ^ digest >> 32) * 0xC4CEB9FE1A85EC53 & _64_BITS
 
 
 __all__ = ["Group", "Spread"]
