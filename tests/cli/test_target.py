@@ -65,7 +65,13 @@ def test_an_attribute_of_an_attribute_is_found(module: Module) -> None:
             "system = System('s')",
             "m.py:1:1: error E243 module 'm' has no 'sytem', did you mean 'system'?",
         ),
-        ("m:system", "", "m.py:1:1: error E243 module 'm' has no 'system', name the variable that holds"),
+        ("m:system", "", "m.py:1:1: error E243 module 'm' has no 'system', name the variable or function"),
+        ("m:mak", "def make(): ...", "m.py:1:1: error E243 module 'm' has no 'mak', did you mean 'make'?"),
+        (
+            "m:other",
+            "def make(): ...\nsystem = System('s')",
+            "m.py:1:1: error E243 module 'm' has no 'other', known: system",
+        ),
         (
             "m:three",
             "\nthree, four = 3, 4\nfive = 5",

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -118,8 +119,7 @@ def _load_python(target: str, name: str, attribute: str) -> Loaded:
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            known = [key for key, value in vars(module).items() if isinstance(value, SystemExecutionHarness)]
-            hint = did_you_mean(attribute, known) or "name the variable that holds the system"
+            hint = _nearest_name(attribute, module)
             raise _refusal(Position(file), "E243", f"module '{name}' has no '{attribute}'", hint)
         found = getattr(found, part)
     lines = _lines(module)
@@ -128,6 +128,16 @@ def _load_python(target: str, name: str, attribute: str) -> Loaded:
         raise _refusal(position, "E243", *wrong)
     harness = _made(found, target, position)
     return _checked(target, harness, position)
+
+
+def _nearest_name(attribute: str, module: ModuleType) -> str:
+    names = vars(module).items()
+    systems = [name for name, value in names if isinstance(value, SystemExecutionHarness)]
+    makers = [name for name, value in names if isfunction(value) and value.__module__ == module.__name__]
+    near = did_you_mean(attribute, [*systems, *makers])
+    if near.startswith("did you mean"):
+        return near
+    return did_you_mean(attribute, systems) or "name the variable or function that holds or makes the system"
 
 
 def _import(target: str, name: str) -> ModuleType:
