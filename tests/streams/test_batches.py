@@ -150,6 +150,24 @@ async def test_a_batch_that_cannot_be_is_refused(n: int, within: float | None) -
         receive.batch(n, within)
 
 
+async def test_the_batches_of_a_stream_survive_a_cancelled_wait() -> None:
+    send, receive, _ = one_edge()
+    batches = receive.batch(2)
+    await send.send(1)
+    with CancelScope() as scope:
+        scope.cancel()
+        await anext(batches)
+    await send.send(2)
+    assert await anext(batches) == [1, 2]
+
+
+@pytest.mark.parametrize("at_most", [0, -1])
+async def test_fewer_than_one_message_cannot_be_received(at_most: int) -> None:
+    _, receive, _ = one_edge()
+    with pytest.raises(ValueError, match="at least 1 message"):
+        await receive.receive_many(at_most)
+
+
 async def test_receive_many_returns_what_there_is_and_keeps_all_of_it_in_hand() -> None:
     send, receive, edge = one_edge(10)
     await send.send_many(range(5))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import msgspec
-from anyio import create_task_group, get_cancelled_exc_class
+from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 from headrace.exceptions import ComponentError, WorkerDied, WorkerError
 from headrace.model.message import Meta
 
-from .function_concurrency import Turns
+from .function_concurrency import Turns, is_asked_for
 from .function_outputs import Outputs
 from .function_stage import Begun, sorted_out
 
@@ -160,9 +160,9 @@ class _Line:
             self.number = self._turns.draw()
             try:
                 await self._work_on(messages)
-            except get_cancelled_exc_class():
-                raise
             except BaseException as error:
+                if is_asked_for(error):
+                    raise
                 self.error = error
                 raise ComponentError("a worker's batch failed") from error
             self._turns.end(self.number)

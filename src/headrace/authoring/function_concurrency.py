@@ -5,11 +5,12 @@ So the books need nothing new: what is in hand, acknowledged or dead is known fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-from anyio import create_task_group
+from anyio import CancelScope, create_task_group, current_effective_deadline, get_cancelled_exc_class
 
 Prepare = Callable[[Any, Any], Awaitable[Callable[[], Awaitable[None]]]]
 """Works on a message (of a handle), and returns what sends its outputs."""
@@ -26,11 +27,34 @@ async def work_concurrently(stream: Any, number: int, prepare: Prepare, *, order
     """
     turns = Turns() if ordered else None
     handles = [stream, *(stream.clone() for _ in range(number - 1))]
+    errors: list[BaseException] = []
     async with create_task_group() as group:
         for handle in handles:
-            group.start_soon(_work, handle, prepare, turns)
+            group.start_soon(_work_guarded, errors, group.cancel_scope, handle, prepare, turns)
+    if errors:
+        raise errors[0] if len(errors) == 1 else BaseExceptionGroup("several messages", errors)
     for clone in handles[1:]:  # after an error they stay as they are: supervision looks at what is in hand
         clone.close()
+
+
+def is_asked_for(error: BaseException) -> bool:
+    """Return whether an error is a cancellation that a cancel scope has asked for.
+
+    Any other is an error like all: somebody else has cancelled what a function awaited. In a task of its own
+    asyncio would take it for the end of that task, and nobody would be told.
+    """
+    return isinstance(error, get_cancelled_exc_class()) and current_effective_deadline() == -math.inf
+
+
+async def _work_guarded(errors: list[BaseException], scope: CancelScope, *args: Any) -> None:
+    """Keep what a task fails with for the component's own task: asyncio lets ``SystemExit`` out of the loop."""
+    try:
+        await _work(*args)
+    except BaseException as error:
+        if is_asked_for(error):
+            raise
+        errors.append(error)
+        scope.cancel()
 
 
 async def _work(handle: Any, prepare: Prepare, turns: Turns | None) -> None:
@@ -72,4 +96,4 @@ class Turns:
             called.set()
 
 
-__all__ = ["Prepare", "Turns", "work_concurrently"]
+__all__ = ["Prepare", "Turns", "is_asked_for", "work_concurrently"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -71,21 +71,31 @@ class Batch(Generic[T]):
         self._stream.inlet.put_back_all(self.pieces)
 
 
-async def batches(stream: EdgeReceiveStream[T], size: int, within: float) -> AsyncGenerator[list[T], None]:
-    """Yield batches until the end of a stream; what is gathered when that is cancelled goes back."""
-    while True:
-        batch = Batch(stream, size)
+class Batches(AsyncIterator[list[T]]):
+    """Gives the batches of a stream until its end; one that is cancelled goes back, and is gathered anew.
+
+    Not an async generator: a cancellation would end that for good.
+    """
+
+    def __init__(self, stream: EdgeReceiveStream[T], size: int, within: float) -> None:
+        self._stream = stream
+        self._size = size
+        self._within = within
+
+    async def __anext__(self) -> list[T]:
+        stream = self._stream
+        batch = Batch(stream, self._size)
         stream.gathered.append(batch)
         try:
-            await batch.gather(within)
+            await batch.gather(self._within)
         except EndOfStream:
-            return
+            raise StopAsyncIteration from None
         except BaseException:
             batch.give_back()
             raise
         finally:
             stream.gathered.remove(batch)
-        yield stream.hold_batch(batch)
+        return stream.hold_batch(batch)
 
 
-__all__ = ["Batch", "batches"]
+__all__ = ["Batch", "Batches"]

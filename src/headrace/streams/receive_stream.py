@@ -20,7 +20,7 @@ from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
 from .async_for import is_of_async_for, without_hooks
-from .batches import Batch, batches
+from .batches import Batch, Batches
 from .edge import Edge, Settlement, Waiter, unwinding
 from .hand import Hand
 from .message_ids import MessageIds
@@ -181,9 +181,12 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             at_most: How many; what suits the fairness quantum unless said, and 1 where others might want one too.
 
         Raises:
+            ValueError: ``at_most`` is below 1.
             ClosedResourceError: This handle is closed.
             EndOfStream: Every sender has ended and nothing is buffered.
         """
+        if at_most is not None and at_most < 1:
+            raise ValueError(f"at least 1 message is received, not {at_most!r}")
         self._check_open()
         self.give_back()
         await self.next_chunk(lambda: self._take(at_most))
@@ -212,7 +215,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             raise ValueError(
                 f"a batch has at least 1 message within at least 0 s, not {n!r} within {within!r}"
             )
-        return without_hooks(batches(self, n, math.inf if within is None else within))
+        return Batches(self, n, math.inf if within is None else within)
 
     async def take(self) -> Iterator[T]:
         """Return what hands over the next messages: each is in hand from its turn on, until the turn of the next.
