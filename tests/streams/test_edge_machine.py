@@ -401,7 +401,7 @@ programs = st.lists(st.tuples(st.sampled_from(common * 2 + rare), small, small),
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graph=graphs, program=programs)
 def test_whatever_happens_the_books_close_and_nobody_is_forgotten(
     backend: tuple[str, dict[str, Any]], graph: Any, program: list[tuple[str, int, int]]

@@ -302,7 +302,7 @@ async def shares_of_four(
         for name, stream in enumerate(sends):
             group.start_soon(produce, name, stream)
         await wait_all_tasks_blocked()  # who starts first may fill the edge; shares count from then on
-        for number in range(24_000):
+        for number in range(12_000):
             name = await receive.receive()
             received[name] += number >= 4_000
         group.cancel_scope.cancel()
