@@ -208,6 +208,7 @@ def check_books(report: ShutdownReport, raw: sqlite3.Connection) -> None:
     assert report.exit_code() == 0
 
 
+@pytest.mark.timeout(600)  # a third of a million rows, under coverage
 async def test_the_tables_of_the_whole_demo_are_what_sql_says(
     whole: sqlite3.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,7 +69,10 @@ async def error_of(outcomes: list[Outcome]) -> Exception:
 
 async def gone(pid: int) -> None:
     """Wait until a process has ended, reaped or not."""
-    fd = os.pidfd_open(pid)
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:  # reaped already
+        return
     try:
         await anyio.wait_readable(fd)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from tests.streams.edges import assert_books_close, assert_nobody_waits, fan_in, link, one_edge
 
 from headrace.model.options import EdgeOptions
+from headrace.streams import pace
 from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.receive_stream import EdgeReceiveStream
@@ -309,6 +311,14 @@ async def shares_of_four(
     return received
 
 
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each look at the clock take 2 us: the quantum ends now and then, and it is the same each time."""
+    now = itertools.count(step=0.000_002)
+    monkeypatch.setattr(pace, "perf_counter", lambda: next(now))
+
+
+@pytest.mark.usefixtures("ticking")
 @pytest.mark.parametrize("yields", [False, True], ids=["busy", "polite"])
 @pytest.mark.parametrize("shape", ["clones of one handle", "edges of their own"])
 @pytest.mark.parametrize("capacity", [1, 100, 1000])
