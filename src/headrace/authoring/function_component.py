@@ -21,6 +21,7 @@ from headrace.exceptions import ConfigError
 from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
 from .context import Context
@@ -35,7 +36,7 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_OPTIONS = frozenset(field.name for field in fields(Attempts))
+_OPTIONS = frozenset(field.name for field in fields(Attempts)) | {"restart"}
 
 
 class ComponentFunction(Generic[P, R]):
@@ -44,12 +45,13 @@ class ComponentFunction(Generic[P, R]):
     Args:
         fn: The function.
         attempts: What becomes of a message on which it fails.
+        restart: When its components are restarted; None where it does not say.
 
     Raises:
         ConfigError: The function's parameters do not fit.
     """
 
-    def __init__(self, fn: Callable[P, R], attempts: Attempts) -> None:
+    def __init__(self, fn: Callable[P, R], attempts: Attempts, restart: RestartPolicy | None = None) -> None:
         found = parameters(fn)
         self.message_parameter = found.message
         self.settings_type = found.settings
@@ -57,6 +59,7 @@ class ComponentFunction(Generic[P, R]):
         self.meta_parameter = found.meta
         self.fn = fn
         self.attempts = attempts
+        self.restart = restart
         functools.update_wrapper(self, fn, updated=())
         if self.message_parameter is None and not yields(fn):
             raise ConfigError(
@@ -114,6 +117,7 @@ class FunctionComponent(HarnessComponent):
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
+        self.restart = function.restart
         if attempts.concurrency > 1 and attempts.run_in == "loop" and not is_async(function.fn):
             raise ConfigError(
                 f"{name}: concurrency is for asynchronous functions of a message",
@@ -321,6 +325,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -335,6 +340,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -354,15 +360,19 @@ def component(
         fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
         run_in: Where a plain function works: in the event ``loop``, in a ``thread``, which may wait, or in a
             worker ``process``, which computes on another core.
+        restart: When its component is restarted, should it crash: ``never``, after a ``failure``, ``always``, or a
+            ``RestartPolicy``; what the system says where None.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
     policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse, run_in)
 
+    when = None if restart is None else RestartPolicy.of(restart)
+
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later
-        return ComponentFunction(plain, policy)
+        return ComponentFunction(plain, policy, when)
 
     return decorate if fn is None else decorate(fn)
 

@@ -30,16 +30,19 @@ from headrace.model.options import (
     EdgeOptions,
     FanOut,
     KeyFn,
+    OnError,
     OutputOptions,
     Replicas,
     RunIn,
     WhenFull,
 )
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.topology import Topology
 from headrace.streams.stream_manager import StreamManager
 
 from .books import Summary
 from .caller import caller
+from .member import own_restart
 from .resources import ResourceSpec
 from .wiring import Connection, Wiring
 
@@ -58,8 +61,14 @@ class SystemBuilder:
     name: str
     buffer_size: int
 
-    def __init__(self, name: str, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
+    def __init__(
+        self,
+        name: str,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        restart: RestartPolicy | When | None = None,
+    ) -> None:
         refuse_unprintable("a system's name", name)
+        self.restart = None if restart is None else RestartPolicy.of(restart)
         self.name = name
         self.buffer_size = EdgeOptions(buffer_size).buffer_size
         self.wiring = Wiring()
@@ -207,6 +216,9 @@ class SystemBuilder:
         *,
         replicas: int | Replicas = 1,
         run_in: RunIn | None = None,
+        restart: RestartPolicy | When | None = None,
+        attempts: int | None = None,
+        on_error: OnError | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -219,6 +231,11 @@ class SystemBuilder:
                 to the next one with room, or with ``Replicas(4, key=...)`` to that of their key.
             run_in: Where a plain function works: in the event ``loop``, in a ``thread``, or in a worker ``process``
                 (each replica in its own); as the function says itself where None.
+            restart: What becomes of it when it crashes: ``never``, ``failure``, ``always``, or a ``RestartPolicy``;
+                as its class or function, or else the system says where None.
+            attempts: How often a message is tried in all, by a function that raises, or by a component that is
+                restarted after it has crashed with the message in hand; as the function says itself where None.
+            on_error: What becomes of a message after the last attempt; as the function says itself where None.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -229,23 +246,29 @@ class SystemBuilder:
             WiringError: The name is taken, the settings do not fit, or it is no component.
             HarnessAlreadyRunning: A run is under way.
         """
-        return self._add(name, factory, {**(config or {}), **settings}, None, replicas, run_in)
+        said = {"attempts": attempts, "on_error": on_error, "run_in": run_in}
+        said = {option: value for option, value in said.items() if value is not None}
+        return self._add(name, factory, {**(config or {}), **settings}, said, replicas, restart)
 
     def _add(
         self,
         name: str,
         factory: Any,
         config: Mapping[str, Any],
-        attempts: Attempts | None,
+        attempts: Attempts | Mapping[str, Any] | None,
         replicas: int | Replicas = 1,
-        run_in: RunIn | None = None,
+        restart: RestartPolicy | When | None = None,
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
-            if run_in is not None:
+            if isinstance(attempts, Mapping):
                 own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
-                attempts = replace(own, run_in=run_in)
+                attempts = replace(own, **attempts) if attempts else None
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
-            self.wiring.register(name, factory, config, attempts=attempts, where=where, replicas=several)
+            said = self.restart if restart is None and own_restart(factory) is None else restart
+            when = None if said is None else RestartPolicy.of(said)
+            self.wiring.register(
+                name, factory, config, attempts=attempts, where=where, replicas=several, restart=when
+            )
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(

@@ -136,6 +136,12 @@ class Outlet(Spread[T]):
             for edge in self.lanes:
                 edge.end_sender()
 
+    def retire(self) -> None:
+        """Shut all handles without ending the port: a component that lives again gets new ones."""
+        for handle in self.handles:
+            handle.retire()
+        self.handles.clear()
+
     def close_handle(self, handle: EdgeSendStream[T]) -> None:
         """Forget a handle; the last one to close ends the port."""
         if handle in self.handles:

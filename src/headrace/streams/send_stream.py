@@ -215,6 +215,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         for waiter in self.waiters:
             waiter.serve()
 
+    def retire(self) -> None:
+        """Refuse further calls for good; the port is not touched, because another handle takes over."""
+        self._final = True
+        self.shut()
+
     async def aclose(self) -> None:
         """Do what ``close`` does."""
         self.close()
