@@ -67,6 +67,7 @@ class ComponentSpec:
         replicas: How many instances of it there are.
         inputs: How the messages for its inputs spread over the replicas, by port.
         restart: When it is restarted.
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -87,6 +88,7 @@ class ComponentSpec:
     replicas: ReplicasSpec | None = None
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     restart: RestartPolicy | None = None
+    stop_timeout: float | None = None
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)

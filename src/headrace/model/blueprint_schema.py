@@ -295,6 +295,7 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "inputs": _by_name("output"),
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
         "restart": {"$ref": "#/$defs/restart"},
+        "stop_timeout": _simple(COMPONENT.checks["stop_timeout"]),
         **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
@@ -336,7 +337,10 @@ def _of_file() -> Schema:
     return {
         "if": condition,
         "then": {
-            "properties": {"config": config, **_no("a blueprint", *MESSAGE_POLICY, "replicas", "restart")}
+            "properties": {
+                "config": config,
+                **_no("a blueprint", *MESSAGE_POLICY, "replicas", "restart", "stop_timeout"),
+            }
         },
     }
 

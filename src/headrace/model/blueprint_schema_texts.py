@@ -60,6 +60,8 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "`key`.",
         "inputs": "How the messages for its inputs spread over its replicas, by port.",
         "restart": _RESTART,
+        "stop_timeout": "How long it may take once its inputs have ended, or as a source once the system stops; "
+        "then it alone is cancelled and named.",
         **_POLICY,
     },
     "restart": {

@@ -147,7 +147,9 @@ class Part:
             name = self.prefix + spec.name
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
             restart = spec.restart or own_restart(target) or self.defaults.restart
-            self.site.harness._add(name, target, spec.config, policy, replicas, restart)
+            self.site.harness._add(
+                name, target, spec.config, policy, replicas, restart, stop_timeout=spec.stop_timeout
+            )
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
             self.site.tell(_place_of_setting(spec, error.field), error, hint)

@@ -6,7 +6,7 @@ component. A drain cuts pauses short, so that what is buffered still gets throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,12 @@ from anyio.lowlevel import checkpoint
 
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
+from headrace.model.report import Failure, Overrun, Restarts
 from headrace.model.restart_policy import GiveUp, Strategy, restarted_with
 from headrace.model.topology import Topology
 
 from .dead_letters import DeadLetterStore
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, Notes
 from .moving import surviving_listeners
 from .supervisor import Supervised, Verdict
 from .wiring import Member
@@ -91,15 +92,18 @@ class Comeback:
         self._turn = turn
         self._members = [cause]
         self._scope = CancelScope()
+        self._cut_off: set[Supervised] = set()
         self._doing = "its turn to be restarted"
 
     def awaiting(self, one: Supervised) -> str:
         """Return what a component waits for."""
         return self._site.lifecycle.awaiting(one.member) or self._doing
 
-    def cut_off(self) -> None:
-        """Bring nobody back any more."""
-        self._scope.cancel()
+    def cut_off(self, one: Supervised) -> None:
+        """Do not bring a component back any more."""
+        self._cut_off.add(one)
+        if self._cut_off.issuperset(self._waiting()):
+            self._scope.cancel()
 
     async def run(self) -> None:
         """Bring all of them back; whoever does not get there has ended for good."""
@@ -112,8 +116,7 @@ class Comeback:
         finally:
             verdict: Verdict = "overran" if self._scope.cancelled_caught else "cancelled"
             for one in self._waiting():
-                one.between = None
-                one.judge(verdict)
+                self._end(one, verdict)
 
     def _waiting(self) -> list[Supervised]:
         return [one for one in self._members if one.alive and one.between is self]
@@ -129,7 +132,7 @@ class Comeback:
                     [one.member for one in self._waiting()], site.timeouts.cleanup
                 )
             await self._rest(pause)
-            self._leave_sources_out()
+            self._leave_out()
             self._doing = "set-up"
             pause = await self._set_up()
         await self._start()
@@ -162,13 +165,17 @@ class Comeback:
             self._doing = f"room in the dead-letter store ({len(site.dead_letters):,} letters)"
             await site.dead_letters.wait_for_room()
 
-    def _leave_sources_out(self) -> None:
-        """End sources for good while the system drains: they would have nothing to do."""
-        if self._site.hurry.is_set():
-            for one in self._waiting():
-                if one.member.is_source:
-                    one.between = None
-                    one.judge("stopped")
+    def _leave_out(self) -> None:
+        """End for good whoever is cut off, and sources while the system drains: they would have nothing to do."""
+        for one in self._waiting():
+            if one in self._cut_off:
+                self._end(one, "overran")
+            elif self._site.hurry.is_set() and one.member.is_source:
+                self._end(one, "stopped")
+
+    def _end(self, one: Supervised, verdict: Verdict) -> None:
+        one.between = None
+        one.judge(verdict)
 
     async def _set_up(self) -> float | None:
         """Make and set up all of them; returns how long to wait before the next try, None where all are ready."""
@@ -206,9 +213,8 @@ class Comeback:
     async def _start(self) -> None:
         """Start all of them, downstream first: whoever sends finds its reader there."""
         for one in self._waiting():
-            if self._site.hurry.is_set() and one.member.is_source:
-                one.between = None
-                one.judge("stopped")
+            self._leave_out()
+            if not one.alive:
                 continue
             with surviving_listeners(self._site.logger, one.member.name):
                 one.member.status.transition_to(ComponentState.RUNNING)
@@ -218,4 +224,19 @@ class Comeback:
             await checkpoint()  # in this order, on trio too
 
 
-__all__ = ["Comeback", "Restarter", "Site"]
+def restarts_of(running: Iterable[Supervised], notes: Notes) -> tuple[Restarts, ...]:
+    """Return what a report says of restarts.
+
+    Args:
+        running: The members.
+        notes: What went wrong in clean-ups between lives.
+    """
+    troubles: dict[str, list[str]] = {}
+    every: tuple[Failure | Overrun, ...] = (*notes.failures, *notes.overruns)
+    for trouble in every:
+        troubles.setdefault(trouble.component, []).append(str(trouble))
+    told = (one.report(troubles.get(one.member.name, ())) for one in running)
+    return tuple(one for one in told if one is not None)
+
+
+__all__ = ["Comeback", "Restarter", "Site", "restarts_of"]

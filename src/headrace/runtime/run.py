@@ -30,7 +30,7 @@ from headrace.authoring.function_component import FunctionComponent
 from headrace.exceptions import SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
-from headrace.model.report import DeadLetter, Failure, Outcome, Overrun, Restarts, ShutdownReport
+from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
 from headrace.model.restart_policy import RestartCounter
 from headrace.model.scope import seen_from
 from headrace.streams.message_ids import MessageIds
@@ -46,10 +46,11 @@ from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
+from .pausing import Pausing
 from .redriving import Redriving
 from .renewal import renew
 from .resources import Resources
-from .restarting import Restarter, Site
+from .restarting import Restarter, Site, restarts_of
 from .supervisor import Supervised
 from .wiring import Member
 from .working_away import give_workers
@@ -100,6 +101,7 @@ class Run:
         self._running: dict[str, Supervised] = {}
         self._alive = 0
         self._drain = Drain(self._running, timeouts, self._log)
+        self.pausing = Pausing(harness.wiring, self._running, self.stop_event, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
@@ -118,11 +120,11 @@ class Run:
         Raises:
             HarnessForkedError: This process was forked after the run had begun.
         """
-        self.home.refuse_in_fork()
-        try:
-            self.home.call_soon(self.begin_stop)
-        except RuntimeError as error:  # the loop has just ended, and the run with it
-            self._log.debug("stop came too late", error=str(error))
+        self.request(self.begin_stop)
+
+    def request(self, what: Callable[[], object]) -> None:
+        """Have something done in the event loop, from any thread; what comes too late is only logged."""
+        self.home.request(what, self._log)
 
     def begin_stop(self) -> None:
         """Begin the drain; a second call changes nothing."""
@@ -136,6 +138,7 @@ class Run:
         self.stop_event.set()
         self._hurry.set()
         self._log.info("stopping")
+        self.pausing.resume(None)  # so that nothing is left behind
         self._drain.begin()
         if self._all_ended.is_set():
             return  # nothing is left to drain, and the task group may be closed already
@@ -281,6 +284,7 @@ class Run:
             with surviving_listeners(self._log, member.name):
                 member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
+            self._drain.start_clock(self.task_group, self._running[member.name])
             await checkpoint()  # in this order, on trio too
         if not members:
             self._all_ended.set()
@@ -346,6 +350,9 @@ class Run:
     def _make_report(self, outcome: Outcome, began: float) -> ShutdownReport:
         now = current_time()
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
+        ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
+        for wrong in ledger.disagreements():
+            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -354,19 +361,10 @@ class Run:
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
-            ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
+            ledger=ledger,
             dead_letters=self._redriving.letters(),
-            restarts=self._restarts(),
+            restarts=restarts_of(self._running.values(), self._lifecycle.between_lives),
         )
-
-    def _restarts(self) -> tuple[Restarts, ...]:
-        troubles: dict[str, list[str]] = {}
-        notes = self._lifecycle.between_lives
-        every: tuple[Failure | Overrun, ...] = (*notes.failures, *notes.overruns)
-        for trouble in every:
-            troubles.setdefault(trouble.component, []).append(str(trouble))
-        told = (one.report(troubles.get(name, ())) for name, one in self._running.items())
-        return tuple(one for one in told if one is not None and (one.restarts or one.troubles))
 
     @property
     def first_failure(self) -> Failure | None:

@@ -35,8 +35,8 @@ class Between(Protocol):
         """Return what it waits for."""
         ...
 
-    def cut_off(self) -> None:
-        """Bring nobody back any more."""
+    def cut_off(self, one: Supervised) -> None:
+        """Do not bring a component back any more."""
         ...
 
 
@@ -165,7 +165,7 @@ class Supervised:
         if self.stopping != "deadline":
             self.stopping = why
         if self.between is not None and why == "deadline":
-            self.between.cut_off()
+            self.between.cut_off(self)
         self._life.cancel()
         component = self.member.component
         if why != "grace" and isinstance(component, FunctionComponent) and component.away is not None:
@@ -189,7 +189,7 @@ class Supervised:
 
     def report(self, troubles: Sequence[str] = ()) -> Restarts | None:
         """Return what is to be said of its restarts; nothing where there were none."""
-        if not (self.restarts or self.last_error):
+        if not (self.restarts or troubles):
             return None
         error = "" if self.last_error is None else describe(self.last_error)
         return Restarts(

@@ -35,6 +35,7 @@ from headrace.model.options import (
     Replicas,
     RunIn,
     WhenFull,
+    check_seconds,
 )
 from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.topology import Topology
@@ -219,6 +220,7 @@ class SystemBuilder:
         restart: RestartPolicy | When | None = None,
         attempts: int | None = None,
         on_error: OnError | None = None,
+        stop_timeout: float | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -236,6 +238,8 @@ class SystemBuilder:
             attempts: How often a message is tried in all, by a function that raises, or by a component that is
                 restarted after it has crashed with the message in hand; as the function says itself where None.
             on_error: What becomes of a message after the last attempt; as the function says itself where None.
+            stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system
+                stops; then it alone is cancelled and named. Where None, only ``shutdown_timeout`` counts.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -248,7 +252,8 @@ class SystemBuilder:
         """
         said = {"attempts": attempts, "on_error": on_error, "run_in": run_in}
         said = {option: value for option, value in said.items() if value is not None}
-        return self._add(name, factory, {**(config or {}), **settings}, said, replicas, restart)
+        both = {**(config or {}), **settings}
+        return self._add(name, factory, both, said, replicas, restart, stop_timeout)
 
     def _add(
         self,
@@ -258,8 +263,10 @@ class SystemBuilder:
         attempts: Attempts | Mapping[str, Any] | None,
         replicas: int | Replicas = 1,
         restart: RestartPolicy | When | None = None,
+        stop_timeout: float | None = None,
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
+            check_seconds("stop_timeout", stop_timeout)
             if isinstance(attempts, Mapping):
                 own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
                 attempts = replace(own, **attempts) if attempts else None
@@ -269,6 +276,8 @@ class SystemBuilder:
             self.wiring.register(
                 name, factory, config, attempts=attempts, where=where, replicas=several, restart=when
             )
+            for member in self.wiring.members_of(name):
+                member.stop_timeout = stop_timeout
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(

@@ -148,6 +148,8 @@ class _Writing:
         found |= {"outputs": outputs} if outputs else {}
         if member.restart != (own_restart(target) or NEVER):
             found["restart"] = _restart(member.restart)
+        if member.stop_timeout is not None:
+            found["stop_timeout"] = _duration(member.stop_timeout)
         return found | _policy(member, target)
 
     def _type(self, what: str, factory: Any, where: tuple[str, int]) -> tuple[str, Any]:

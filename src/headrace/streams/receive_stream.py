@@ -347,7 +347,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             finally:
                 self.waiters.remove(waiter)
                 if not waiter.served:
-                    inlet.hungry.remove(waiter)
+                    inlet.forget_hungry(waiter)
                 elif not ready and inlet.hungry and inlet.has_stored:
                     inlet.wake()
             if ready:
@@ -380,7 +380,7 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.give_back()
         for waiter in self.waiters:
             if not waiter.served:
-                self.inlet.hungry.remove(waiter)
+                self.inlet.forget_hungry(waiter)
                 waiter.serve()
 
     async def aclose(self) -> None:
