@@ -346,7 +346,7 @@ async def test_what_is_no_exception_ends_the_run_and_blames_its_message_alone() 
         await line.system.run()
     report = line.system.report
     assert report is not None
-    assert [letter.message for letter in report.dead_letters] == [0]
+    assert [letter.message for letter in report.dead_letters] == [10]
     assert all(edge.closes for edge in report.ledger.edges)
 
 

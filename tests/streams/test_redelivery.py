@@ -401,3 +401,23 @@ async def test_a_port_that_was_closed_for_good_stays_closed_in_the_next_life() -
     outlet.open().close()
     with pytest.raises(ClosedResourceError):
         await outlet.open().send("a")
+
+
+async def test_nothing_comes_again_while_the_port_is_paused() -> None:
+    send, receive, edge = one_edge(10)
+    await send.send("a")
+    await receive.receive()
+    crash(edge)
+    edge.inlet.pause()
+    anew = edge.inlet.open()
+    got: list[str] = []
+
+    async def read() -> None:
+        got.append(await anew.receive())
+
+    async with create_task_group() as group:
+        group.start_soon(read)
+        await wait_all_tasks_blocked()
+        assert got == []
+        edge.inlet.resume()
+    assert got == ["a"]

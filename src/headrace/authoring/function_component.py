@@ -27,7 +27,7 @@ from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
-from .function_signature import is_async, parameters, ports, title, yields
+from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
 from .harness_component import HarnessComponent
@@ -148,7 +148,9 @@ class FunctionComponent(HarnessComponent):
         """Run the function on the messages, or send what the source yields."""
         self.outputs = Outputs(self.send_streams, self.fused_out)
         if self.function.message_parameter is None:
-            await send_yielded(self.function.fn(**self._arguments), self.outputs, self._is_stopping)
+            produced = self.function.fn(**self._arguments)
+            truthful = is_truthful(self.function.fn)
+            await send_yielded(produced, self.outputs, self._is_stopping, truthful=truthful)
             return
         self.begun.clear()
         self.stage = stage_of(self._bound(), self.function.fn)

@@ -41,6 +41,7 @@ from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
+from .pausing import Pausing
 from .resources import Resources
 from .supervisor import Supervised
 from .wiring import Member
@@ -93,6 +94,7 @@ class Run:
         self._running: dict[str, Supervised] = {}
         self._alive = 0
         self._drain = Drain(self._running, timeouts, self._log)
+        self.pausing = Pausing(harness.wiring, self._running, self.stop_event, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
@@ -108,11 +110,11 @@ class Run:
         Raises:
             HarnessForkedError: This process was forked after the run had begun.
         """
-        self.home.refuse_in_fork()
-        try:
-            self.home.call_soon(self.begin_stop)
-        except RuntimeError as error:  # the loop has just ended, and the run with it
-            self._log.debug("stop came too late", error=str(error))
+        self.request(self.begin_stop)
+
+    def request(self, what: Callable[[], object]) -> None:
+        """Have something done in the event loop, from any thread; what comes too late is only logged."""
+        self.home.request(what, self._log)
 
     def begin_stop(self) -> None:
         """Begin the drain; a second call changes nothing."""
@@ -125,6 +127,7 @@ class Run:
         self._stop_began = current_time()
         self.stop_event.set()
         self._log.info("stopping")
+        self.pausing.resume(None)  # so that nothing is left behind
         self._drain.begin()
         if self._all_ended.is_set():
             return  # nothing is left to drain, and the task group may be closed already
@@ -266,6 +269,7 @@ class Run:
             with surviving_listeners(self._log, member.name):
                 member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
+            self._drain.start_clock(self.task_group, self._running[member.name])
             await checkpoint()  # in this order, on trio too
         if not members:
             self._all_ended.set()
@@ -320,6 +324,9 @@ class Run:
         now = current_time()
         letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
+        ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
+        for wrong in ledger.disagreements():
+            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -328,7 +335,7 @@ class Run:
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
-            ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
+            ledger=ledger,
             dead_letters=letters,
         )
 

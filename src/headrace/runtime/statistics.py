@@ -18,7 +18,17 @@ from .working_away import run_in_of
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatistics:
-    """A component at one moment; times are in seconds since the epoch; ``run_in`` is where its function works."""
+    """A component at one moment.
+
+    Attributes:
+        name: Its name; each replica has its own.
+        kind: Its class.
+        state: Where it is in its life.
+        error_count: How often it has failed.
+        last_transition: When its state changed last, in seconds since the epoch.
+        run_in: Where its function works.
+        paused: Whether nothing is handed to it until it is resumed; it keeps its state meanwhile.
+    """
 
     name: str
     kind: str
@@ -26,6 +36,7 @@ class ComponentStatistics:
     error_count: int
     last_transition: float
     run_in: RunIn = "loop"
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
             member.status.error_count,
             member.status.last_transition,
             run_in_of(member.component),
+            member.paused,
         )
         for member in list(wiring.members.values())
     }

@@ -26,12 +26,12 @@ class Batch(Generic[T]):
         size: How many messages make it full.
     """
 
-    __slots__ = ("_missing", "_stream", "pieces")
+    __slots__ = ("_missing", "_size", "_stream", "pieces")
 
     def __init__(self, stream: EdgeReceiveStream[T], size: int) -> None:
         self.pieces: list[Piece] = []
         self._stream = stream
-        self._missing = size
+        self._missing = self._size = size
 
     def count_of(self, edge: Edge[T]) -> int:
         """Count the messages that came by an edge."""
@@ -65,16 +65,17 @@ class Batch(Generic[T]):
         Raises:
             EndOfStream: None will come at all.
         """
-        self._stream.give_back()
-        await self._stream.next_chunk(self.take_more)
-        with suppress(EndOfStream), anyio.move_on_after(within):
-            while self._missing:
-                if not self.take_more():
-                    await self._stream.wait(self.take_more)
+        while not self.pieces:  # a pause takes back what was gathered, and then it begins anew
+            self._stream.give_back()
+            await self._stream.next_chunk(self.take_more)
+            with suppress(EndOfStream), anyio.move_on_after(within):
+                while self._missing:
+                    if not self.take_more():
+                        await self._stream.wait(self.take_more)
 
     def give_back(self) -> None:
         """Put all of it back on its edges, to be received next."""
-        pieces, self.pieces = self.pieces, []
+        pieces, self.pieces, self._missing = self.pieces, [], self._size
         self._stream.inlet.put_back_pieces(pieces)
 
 

@@ -271,7 +271,7 @@ class EdgeReceiveStream(HoldingStream[T]):
             finally:
                 self.waiters.remove(waiter)
                 if not waiter.served:
-                    inlet.hungry.remove(waiter)
+                    inlet.forget_hungry(waiter)
                 elif not ready and inlet.hungry and inlet.has_stored:
                     inlet.wake()
             if ready:
@@ -312,7 +312,7 @@ class EdgeReceiveStream(HoldingStream[T]):
         self.give_back()
         for waiter in self.waiters:
             if not waiter.served:
-                self.inlet.hungry.remove(waiter)
+                self.inlet.forget_hungry(waiter)
                 waiter.serve()
 
     def retire(self) -> None:
