@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import anyio
+import anyio.lowlevel
 import pytest
-from anyio import ClosedResourceError, fail_after
+from anyio import ClosedResourceError, create_task_group, fail_after
 
 from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed, component
 
@@ -384,3 +385,222 @@ async def test_what_is_no_exception_is_never_restarted(
     assert system.report is not None
     assert system.report.exit_code() == 1
     assert system.report.ledger.closes
+
+
+async def test_a_message_in_hand_of_a_port_that_was_closed_dies_with_the_life(parts: SimpleNamespace) -> None:
+    lives = 0
+
+    async def body(self: Any) -> None:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            await self.receive_streams["in"].receive()
+            self.receive_streams["in"].close()
+            raise ValueError("closed before")
+        with pytest.raises(ClosedResourceError):
+            await self.receive_streams["in"].receive()
+
+    system, _ = chain(parts, parts.Acting("middle", body))
+    with fail_after(30):
+        report = await system.run()
+    assert lives == 2
+    assert [letter.message for letter in report.dead_letters] == [0]
+    assert report.ledger.closes
+
+
+# --- poison ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "tries"),
+    [({}, 3), ({"attempts": 2}, 2), ({"attempts": 1}, 1), ({"attempts": 9}, 5)],
+)
+async def test_a_poison_message_is_tried_as_often_as_said_and_the_system_goes_on(
+    parts: SimpleNamespace, options: dict[str, int], tries: int
+) -> None:
+    tried: list[int] = []
+
+    class Poisoned(HarnessComponent):
+        in_: In[int]
+        out: Out[int]
+
+        async def process(self) -> None:
+            async for message in self.in_:
+                if message == 4:
+                    tried.append(message)
+                    raise ValueError("poison")
+                await self.out.send(message)
+
+    system, sink = chain(parts, Poisoned, **options)
+    with fail_after(30):
+        report = await system.run()
+    assert len(tried) == tries
+    [letter] = report.dead_letters
+    assert (letter.component, letter.message, letter.attempts) == ("middle", 4, tries)
+    assert (letter.edge, str(letter.error)) == ("numbers.out -> middle.in", "poison")
+    assert 'raise ValueError("poison")' in letter.traceback
+    assert sink.got == [n for n in range(10) if n != 4]
+    assert (report.exit_code(), report.exit_code(allow_dead=True)) == (4, 0)
+    assert report.ledger.closes
+    [restarts] = report.restarts
+    assert (restarts.restarts, restarts.redelivered) == (tries, tries - 1)
+    assert restarts.last_error == "ValueError poison"
+
+
+@pytest.mark.parametrize("on_error", ["drop", "reject"])
+async def test_on_error_says_what_becomes_of_poison(parts: SimpleNamespace, on_error: Any) -> None:
+    class Poisoned(HarnessComponent):
+        in_: In[int]
+        out: Out[int]
+        rejected: Out[Any]
+
+        async def process(self) -> None:
+            async for message in self.in_:
+                if message == 4:
+                    raise ValueError("poison")
+                await self.out.send(message)
+
+    system, sink = chain(parts, Poisoned, on_error=on_error)
+    bad = parts.Collect()
+    system.register_component("bad", bad)
+    system.connect("middle.rejected", "bad")
+    with fail_after(30):
+        report = await system.run()
+    assert sink.got == [n for n in range(10) if n != 4]
+    assert report.dead_letters == ()
+    assert report.ledger.closes
+    if on_error == "drop":
+        assert report.ledger.dropped == {"on_error": 1}
+    else:
+        assert [(one.message, one.reason) for one in bad.got] == [(4, "ValueError: poison")]
+        assert report.ledger.totals.rejected == 1
+
+
+async def test_of_a_batch_in_hand_only_the_poison_dies(parts: SimpleNamespace) -> None:
+    class Batching(HarnessComponent):
+        in_: In[int]
+        out: Out[int]
+
+        async def process(self) -> None:
+            async for messages in self.in_.batch(5, within=0.05):
+                if 7 in messages:
+                    raise ValueError("poison")
+                await self.out.send_many(messages)
+
+    policy = RestartPolicy(max_restarts=50, backoff=Backoff(0))
+    system, sink = chain(parts, Batching, restart=policy)
+    with fail_after(30):
+        report = await system.run()
+    assert sink.got == [n for n in range(10) if n != 7]
+    assert [letter.message for letter in report.dead_letters] == [7]
+
+
+# --- stopped meanwhile ---------------------------------------------------------------------------
+
+
+async def until(system: System, name: str, restarts: int = 1) -> None:
+    """Wait until a component is between two lives, in its pause."""
+    while system.statistics().components[name].next_restart_in is None:
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+async def test_a_drain_does_not_wait_for_the_pause_and_what_is_buffered_gets_through(
+    parts: SimpleNamespace, fragile: type[Fragile], crashes: int
+) -> None:
+    fragile.fails_on[:] = [3] * crashes
+    system, sink = chain(parts, fragile, count=None, restart=RestartPolicy(backoff=Backoff(1_000, 1_000)))
+    with fail_after(30):
+        async with create_task_group() as tasks:
+            tasks.start_soon(system.run)
+            await until(system, "middle")
+            report = await system.stop()
+    assert report is not None
+    assert report.exit_code() == 0
+    assert report.overruns == ()
+    assert sink.got == list(range(len(sink.got)))
+    assert len(sink.got) >= 5, "what was buffered got through"
+    assert report.ledger.totals.lost == 0
+
+
+async def test_a_source_between_two_lives_is_not_started_again_for_a_drain(parts: SimpleNamespace) -> None:
+    lives = 0
+
+    async def body(self: Any) -> None:
+        nonlocal lives
+        lives += 1
+        raise ValueError("a source")
+
+    system = System()
+    system.add("source", parts.Acting("source", body), restart=RestartPolicy(backoff=Backoff(1_000, 1_000)))
+    with fail_after(30):
+        async with create_task_group() as tasks:
+            tasks.start_soon(system.run)
+            await until(system, "source")
+            report = await system.stop()
+    assert report is not None
+    assert (report.exit_code(), report.failures, lives) == (0, (), 1)
+    assert system.components["source"].status.state == "stopped"
+
+
+async def test_a_set_up_that_hangs_at_a_restart_is_cut_off_at_the_drains_deadline(
+    parts: SimpleNamespace,
+) -> None:
+    hanging = anyio.Event()
+
+    class Hanging(parts.Acting):  # type: ignore[misc]
+        async def setup(self, harness_context: Any = None) -> None:
+            if self.status.error_count:
+                hanging.set()
+                await anyio.sleep_forever()
+            await super().setup(harness_context)
+
+    async def body(self: Any) -> None:
+        await self.receive_streams["in"].receive()
+        raise ValueError("first")
+
+    system = System(shutdown_timeout=0.2, source_grace=0.01)
+    system.register_component("numbers", parts.Numbers())
+    system.add("middle", Hanging("middle", body), restart=AT_ONCE)
+    system.connect("numbers", "middle")
+    with fail_after(30):
+        async with create_task_group() as tasks:
+            tasks.start_soon(system.run)
+            await hanging.wait()
+            report = await system.stop()
+    assert report is not None
+    [overrun] = [one for one in report.overruns if one.component == "middle"]
+    assert "anyio.sleep_forever()" in overrun.awaiting or "setup()" in overrun.awaiting
+    assert report.exit_code() == 5
+    assert report.ledger.closes
+    assert report.ledger.remaining > 0
+
+
+@pytest.mark.parametrize("when", ["pause", "setup"])
+async def test_a_run_that_is_cancelled_between_two_lives_ends_at_once(
+    parts: SimpleNamespace, when: str
+) -> None:
+    reached = anyio.Event()
+
+    class Hanging(parts.Acting):  # type: ignore[misc]
+        async def setup(self, harness_context: Any = None) -> None:
+            if self.status.error_count:
+                reached.set()
+                await anyio.sleep_forever()
+            await super().setup(harness_context)
+
+    async def body(self: Any) -> None:
+        raise ValueError("first")
+
+    pause = 1_000 if when == "pause" else 0
+    system = System()
+    system.add("one", Hanging("one", body), restart=RestartPolicy(backoff=Backoff(pause, 1_000)))
+    with fail_after(30):
+        async with create_task_group() as tasks:
+            tasks.start_soon(system.run)
+            await (until(system, "one") if when == "pause" else reached.wait())
+            tasks.cancel_scope.cancel()
+    assert system.report is not None
+    assert system.report.outcome == "cancelled"
+    assert system.report.ledger.closes
+    assert not system.running

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 from headrace.authoring.function_component import FunctionComponent
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
+from headrace.streams.inlet import AnyInlet
+from headrace.streams.redelivery import Redelivery
 
 from .dead_letters import DeadLetterStore
 from .wiring import Member
@@ -17,12 +19,14 @@ class Hands:
 
     Args:
         dead_letters: Where messages go that failed for good.
+
+    Attributes:
+        redelivered: How many messages were to be delivered again, by the edge that they came by.
     """
 
     def __init__(self, dead_letters: DeadLetterStore) -> None:
-        self.dead_letters = dead_letters
-        self.redelivered: dict[str, int] = {}
-        self._tried: dict[int, int] = {}
+        self.redelivered: Counter[str] = Counter()
+        self._dead_letters = dead_letters
 
     def acknowledge(self, member: Member) -> None:
         """Settle what is in hand: its component has returned, and will live again on new handles."""
@@ -32,44 +36,61 @@ class Hands:
 
     def keep(self, member: Member) -> None:
         """Let what is in hand come again, without counting it as an attempt: its component was not to blame."""
-        _shut(member)
+        for outlet in member.outlets.values():
+            outlet.retire_handles()
         for inlet in member.inlets.values():
-            back = _take(inlet)
-            self.redelivered[member.name] = self.redelivered.get(member.name, 0) + len(back)
-            inlet.put_back_all(back)
+            self._count(inlet.take_hands_back(crashed=False))
 
     def put_back(self, member: Member, error: BaseException) -> None:
         """Let what is in hand come again after a crash; what was tried often enough is put away."""
-        _shut(member)
+        for outlet in member.outlets.values():
+            outlet.retire_handles()
         limit = deliveries(member)
         for inlet in member.inlets.values():
-            again = []
-            for edge, [message] in _take(inlet):
-                tried = self._tried[id(message)] = self._tried.get(id(message), 0) + 1
-                if tried >= limit:
-                    self._put_away(member, edge, message, error, tried)
-                else:
-                    again.append((edge, [message]))
-            self.redelivered[member.name] = self.redelivered.get(member.name, 0) + len(again)
-            inlet.put_back_all(again)
+            again = self._take_back(member, inlet, error)
+            poison = [one for one in again if one.blamed and one.tried >= limit]
+            for one in poison:
+                self._put_away(member, inlet, one, error)
+            self._count([one for one in again if one not in poison])
 
     def put_away(self, member: Member, error: BaseException) -> None:
         """Dead-letter what a component has in hand that is given up: nobody will try it again."""
         for inlet in member.inlets.values():
-            for edge, message in inlet.settle_all("dead_lettered"):
-                tried = self._tried.get(id(message), 0) + 1
-                self.dead_letters.put_now(member.name, message, error, attempts=tried, edge=edge.key)
+            for one in self._take_back(member, inlet, error):
+                self._dead_letter(member, inlet, one, error)
 
-    def _put_away(self, member: Member, edge: Any, message: Any, error: BaseException, tried: int) -> None:
+    def _take_back(self, member: Member, inlet: AnyInlet, error: BaseException) -> list[Redelivery[object]]:
+        """Take what is in hand after a crash; of a port that the component has closed, it dies at once."""
+        if inlet.ended:
+            for edge, message in inlet.settle_all("dead_lettered"):
+                self._dead_letters.put_now(member.name, message, error, attempts=1, edge=edge.key)
+        return inlet.take_hands_back(crashed=True)
+
+    def _count(self, again: list[Redelivery[object]]) -> None:
+        self.redelivered.update(one.edge.key for one in again)
+
+    def _put_away(
+        self, member: Member, inlet: AnyInlet, one: Redelivery[object], error: BaseException
+    ) -> None:
+        """Do with a message what ``on_error`` says; the crash itself has happened already."""
         action = policy_of(member).on_error
+        rejected = member.outlets.get("rejected")
         if action == "drop":
-            edge.settle([message], "dropped", "on_error")
-        elif action == "reject" and "rejected" in member.outlets:
-            edge.settle([message], "acknowledged")
-            member.outlets["rejected"].accept_all([Rejected(message, f"{type(error).__name__}: {error}")])
+            inlet.bury(one, "dropped", "on_error")
+        elif action == "reject" and rejected is not None and not rejected.ended:
+            inlet.bury(one, "acknowledged")
+            rejected.accept_all([Rejected(one.message, f"{type(error).__name__}: {error}")])
         else:
-            edge.settle([message], "dead_lettered")
-            self.dead_letters.put_now(member.name, message, error, attempts=tried, edge=edge.key)
+            self._dead_letter(member, inlet, one, error)
+
+    def _dead_letter(
+        self, member: Member, inlet: AnyInlet, one: Redelivery[object], error: BaseException
+    ) -> None:
+        inlet.bury(one)
+        known = "" if one.meta is None else one.meta.id
+        self._dead_letters.put_now(
+            member.name, one.message, error, attempts=max(one.tried, 1), edge=one.edge.key, id=known
+        )
 
 
 def policy_of(member: Member) -> Attempts:
@@ -80,25 +101,8 @@ def policy_of(member: Member) -> Attempts:
 
 
 def deliveries(member: Member) -> int:
-    """Return how often a message is delivered: never so often that it alone could use up the restarts."""
+    """Return how often a message is tried: never so often that it alone could use up the restarts."""
     return min(policy_of(member).attempts, member.restart.max_restarts)
-
-
-def _shut(member: Member) -> None:
-    for outlet in member.outlets.values():
-        outlet.retire()
-
-
-def _take(inlet: Any) -> list[Any]:
-    pieces = []
-    for handle in inlet.handles:
-        handle.shut()
-        handle._final = True
-        if handle.edge is not None:
-            handle.edge.settled_before += handle.acknowledged_of(handle.edge)
-        pieces += handle._hand.put_down()
-    inlet.handles.clear()
-    return pieces
 
 
 __all__ = ["Hands", "deliveries", "policy_of"]

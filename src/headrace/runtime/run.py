@@ -6,7 +6,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
 from types import MappingProxyType
@@ -313,6 +313,11 @@ class Run:
         """Start a task; it sees the context variables as they were before any component ran."""
         assert self.task_group is not None
         self._outside.run(partial(self.task_group.start_soon, fn, *args, name=name))
+
+    @property
+    def supervised(self) -> Mapping[str, Supervised]:
+        """The members that run, or have run, by name."""
+        return self._running
 
     @property
     def draining(self) -> bool:

@@ -5,6 +5,7 @@ Its edges stay open between two lives, so that its neighbours see nothing but ba
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, Protocol
 
@@ -74,7 +75,8 @@ class Supervised:
         between: What looks after it between two lives.
         left: Set at the end of a life that was ended for the sake of others.
         restarts: How often it was started again.
-        next_restart: When it is to be started again, on the loop's clock; None where it is not.
+        next_restart: When it is to be started again, on the system's monotonic clock, which every thread can
+            read; None where it is not.
         last_restart: The verdict on its last crash, if it was to be restarted.
         last_error: What it has last failed with.
         state_lost: What it had gathered, and lost with a life.
@@ -187,6 +189,12 @@ class Supervised:
             return (Failure(name, self.phase, last, str(self.given_up)),)
         return (Failure(name, "process", first, str(self.given_up)), Failure(name, self.phase, last))
 
+    @property
+    def redelivered(self) -> int:
+        """How many messages it was given once more."""
+        edges = (edge for inlet in self.member.inlets.values() for edge in inlet.lanes)
+        return sum(self.hands.redelivered[edge.key] for edge in edges)
+
     def report(self, troubles: Sequence[str] = ()) -> Restarts | None:
         """Return what is to be said of its restarts; nothing where there were none."""
         if not (self.restarts or troubles):
@@ -195,7 +203,7 @@ class Supervised:
         return Restarts(
             self.member.name,
             self.restarts,
-            self.hands.redelivered.get(self.member.name, 0),
+            self.redelivered,
             self.state_lost,
             error,
             bool(self.restarts) and self.member.is_source and is_made_anew(self.member),
@@ -289,7 +297,7 @@ class Supervised:
             if verdict.number == 1:
                 self.first_error = error
             self.last_restart = verdict
-            self.next_restart = anyio.current_time() + verdict.after
+            self.next_restart = time.monotonic() + verdict.after
         self.last_error = error
         return verdict
 

@@ -104,7 +104,8 @@ class SystemExecutionHarness(SystemBuilder):
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
-        return take_statistics(self.name, self.running, self.wiring)
+        run = self._run or self._last
+        return take_statistics(self.name, self.running, self.wiring, None if run is None else run.supervised)
 
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""

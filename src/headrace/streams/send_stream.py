@@ -217,7 +217,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
             waiter.serve()
 
     def retire(self) -> None:
-        """Refuse further calls for good; the port is not touched, because another handle takes over."""
+        """Refuse further calls for good, because the life of the component that has this handle is over."""
         self._final = True
         self.shut()
 
