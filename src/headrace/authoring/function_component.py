@@ -11,7 +11,6 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import fields
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
@@ -28,6 +27,7 @@ from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
+from .function_settings import refuse_options, resources_for
 from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
@@ -36,7 +36,6 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_OPTIONS = frozenset(field.name for field in fields(Attempts)) | {"restart"}
 
 
 class ComponentFunction(Generic[P, R]):
@@ -113,7 +112,7 @@ class FunctionComponent(HarnessComponent):
         attempts: Attempts,
     ) -> None:
         super().__init__(name)
-        _refuse_options(config or {}, function.settings_type)
+        refuse_options(config or {}, function.settings_type)
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
@@ -144,7 +143,7 @@ class FunctionComponent(HarnessComponent):
             WorkerStartFailed: A worker process did not get ready.
         """
         await super().setup(harness_context)
-        self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
+        self._arguments = {**self.config, **resources_for(self.name, self.resource_needs, self.context)}
         if self.away is not None:
             await self.away.open()
 
@@ -393,24 +392,6 @@ def component(
         return ComponentFunction(plain, policy, when)
 
     return decorate if fn is None else decorate(fn)
-
-
-def _refuse_options(config: Mapping[str, Any], settings: type[Any]) -> None:
-    """Say where an option of the decorator belongs that was given as a setting."""
-    for name, value in config.items():
-        if name in _OPTIONS and name not in settings.__struct_fields__:
-            hint = f"write it in the decorator: `@component({name}={value!r})`"
-            raise ConfigError(f"unknown setting '{name}'", hint=hint, field=name)
-
-
-def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:
-    given = {} if context is None else context.resources
-    missing = [need.name for need in needs.values() if need.name not in given and not need.optional]
-    if missing:
-        raise ConfigError(
-            f"{name}: there is no resource '{missing[0]}'", hint="system.resource(name, factory)"
-        )
-    return {wanted: given[wanted] for wanted in needs if wanted in given}
 
 
 async def _outputs_of(result: Any) -> list[Any]:
