@@ -235,5 +235,5 @@ def test_a_failure_says_what_was_tried_before() -> None:
     failed = Failure("parse", "process", raised(ValueError("x")), "after 5 restarts within 60 s")
     (line,) = [line for line in report_lines(report(GOOD, failures=(failed,))) if line.startswith("failed:")]
     assert line.startswith(
-        "failed: parse crashed after 5 restarts within 60 s: ValueError x at test_ending.py"
+        "failed: parse crashed after 5 restarts within 60 s: ValueError x at tests/cli/test_ending.py"
     )
