@@ -164,7 +164,9 @@ class Comeback:
         with anyio.move_on_after(pause):
             await site.hurry.wait()
         if site.dead_letters.is_full:
-            self._doing = f"room in the dead-letter store ({len(site.dead_letters):,} letters)"
+            self._doing = (
+                f"room in the dead-letter store ({len(site.dead_letters)}/{site.dead_letters.limit})"
+            )
             await site.dead_letters.wait_for_room()
 
     def _leave_out(self) -> None:

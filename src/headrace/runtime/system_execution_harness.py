@@ -126,13 +126,35 @@ class SystemExecutionHarness(SystemBuilder):
         """Return whether the system is ready to work, and if not why; may be called from any thread."""
         return health_of(self.name, self._run, self.report, self.wiring)
 
-    def dead_letters(self) -> DeadLetters:
-        """Return the messages that failed for good, oldest first; ``await letters.redrive()`` tries them again."""
-        return DeadLetters.of(self._dead_letters.letters(), self._redrive)
+    def dead_letters(self, number: int | None = None, *, component: str | None = None) -> DeadLetters:
+        """Return messages that failed for good, oldest first.
 
-    def discard_dead_letters(self, number: int | None = None) -> int:
-        """Forget one dead letter, or all; returns how many. Components that wait for room go on."""
-        return self._dead_letters.discard(number)
+        ``await letters.redrive()`` tries them again, ``letters.discard()`` forgets them.
+
+        Args:
+            number: The number of one letter; all where None.
+            component: The component that failed on them; any where None.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        found = self._dead_letters.letters(number, self.wiring.names_behind(component))
+        return DeadLetters.of(found, self._redrive, self._dead_letters.discard)
+
+    def discard_dead_letters(self, number: int | None = None, *, component: str | None = None) -> int:
+        """Forget one dead letter, those of a component, or all; components that wait for room go on.
+
+        Args:
+            number: The number of one letter; all where None.
+            component: The component that failed on them; any where None.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        return self.dead_letters(number, component=component).discard()
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -287,7 +309,7 @@ class SystemExecutionHarness(SystemBuilder):
         raise_system_failed(run.report)
         return run.report
 
-    async def redrive(self, number: int | None = None) -> int:
+    async def redrive(self, number: int | None = None, *, component: str | None = None) -> int:
         """Send dead letters once more to the components that failed on them, ahead of other messages.
 
         During a run they go back to their edges, and this returns at once. Otherwise it makes a run of its own
@@ -295,14 +317,16 @@ class SystemExecutionHarness(SystemBuilder):
 
         Args:
             number: The number of one letter; all where None.
+            component: The component that failed on them; any where None.
 
         Returns:
             How many went on their way; a letter whose component has ended by itself stays where it is.
 
         Raises:
+            UnknownComponentError: There is no such component.
             SystemFailed: That run failed.
         """
-        return await self._redrive(self._dead_letters.letters(number))
+        return await self.dead_letters(number, component=component).redrive()
 
     async def _redrive(self, letters: Iterable[DeadLetter]) -> int:
         if self._run is not None:
