@@ -62,7 +62,9 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
         if room <= 0:
             return False
         has_taken = super()._take(min(at_most or self._usual_size(), room))
-        if has_taken and self.inlet.exhausted:  # other handles may wait for room, and nothing will come any more
+        if (
+            has_taken and self.inlet.exhausted
+        ):  # other handles may wait for room, and nothing will come any more
             for handle in self.inlet.handles:
                 handle.look_again()
         return has_taken
@@ -94,7 +96,7 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
         super()._has_settled()
 
     def finish(self) -> None:
-        """Settle what is in hand of a component that has ended by itself: it has not said that it is done with it."""
+        """Settle what is in hand of a component that has ended: it has not said that it is done with it."""
         self.settle("dropped", UNACKNOWLEDGED)
 
     def shut(self) -> None:
