@@ -116,7 +116,6 @@ class FunctionComponent(HarnessComponent):
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
-        self.restart = function.restart
         if attempts.concurrency > 1 and attempts.run_in == "loop" and not is_async(function.fn):
             raise ConfigError(
                 f"{name}: concurrency is for asynchronous functions of a message",

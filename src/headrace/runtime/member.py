@@ -121,7 +121,7 @@ def make_member(
 
 def own_restart(what: Any) -> RestartPolicy | None:
     """Return what a component, its class or its function says of restarts; None where it says nothing."""
-    said = getattr(what, "restart", None)
+    said = getattr(getattr(what, "function", what), "restart", None)
     return RestartPolicy.of(said) if isinstance(said, (RestartPolicy, str)) else None
 
 

@@ -127,6 +127,8 @@ class Comeback:
         pause: float | None = self._pause
         while pause is not None:
             self._doing = "clean-up before its restart"
+            for one in self._waiting():
+                one.hands.keep(one.member)  # a clean-up that closes its handles must not end the ports
             with CancelScope(shield=True):
                 await site.lifecycle.clean_up_some(
                     [one.member for one in self._waiting()], site.timeouts.cleanup
@@ -201,11 +203,12 @@ class Comeback:
         """Give up whoever has failed too often; returns how long the others wait."""
         pause = 0.0
         for one, error in errors:
-            verdict = one.fails(error)
+            verdict = one.fails(error, "setup")
             if isinstance(verdict, GiveUp):
                 with CancelScope(shield=True):
                     await self._site.lifecycle.clean_up_some([one.member], self._site.timeouts.cleanup)
-                one.give_up(error, verdict)
+                one.between = None
+                one.give_up(error, verdict, "setup")
             else:
                 pause = max(pause, verdict.after)
         return pause

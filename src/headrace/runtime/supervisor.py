@@ -19,6 +19,7 @@ from headrace.model.report import Failure, Phase, Restarts, describe
 from headrace.model.restart_policy import GiveUp, Restart, RestartCounter
 
 from .driven import leaves
+from .gathered import Gathered
 from .hands import Hands
 from .life import Ended, Life, inside
 from .moving import surviving_listeners
@@ -84,13 +85,15 @@ class Supervised:
 
     __slots__ = (
         "_counter",
+        "_first",
+        "_gathered",
         "_harness",
         "_life",
         "_logger",
+        "_phase",
         "_superior",
         "between",
         "error",
-        "first_error",
         "forced_at",
         "given_up",
         "hands",
@@ -100,7 +103,6 @@ class Supervised:
         "member",
         "next_restart",
         "on_task_end",
-        "phase",
         "restarts",
         "silent",
         "state_lost",
@@ -121,10 +123,10 @@ class Supervised:
         self.hands = hands
         self.verdict: Verdict | None = None
         self.error: BaseException | None = None
-        self.first_error: BaseException | None = None
+        self._first: tuple[Phase, BaseException] | None = None
         self.last_error: BaseException | None = None
         self.given_up = GiveUp()
-        self.phase: Phase = "process"
+        self._phase: Phase = "process"
         self.silent = False
         self.stopping: Why | Literal[""] = ""
         self.forced_at = ""
@@ -139,6 +141,7 @@ class Supervised:
         self._superior = superior
         self._counter = counter
         self._logger = logger
+        self._gathered: Gathered | None = None
         self._life = Life(member, self._task_has_ended)
 
     # --- what others see and do ----------------------------------------------------------------------
@@ -182,12 +185,12 @@ class Supervised:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """What it was given up for: the first error of those in a row, and the last."""
-        name, first, last = self.member.name, self.first_error, self.error
+        name, last, after = self.member.name, self.error, str(self.given_up)
         if last is None:
             return ()
-        if first is None or first is last or not self.given_up.restarts:
-            return (Failure(name, self.phase, last, str(self.given_up)),)
-        return (Failure(name, "process", first, str(self.given_up)), Failure(name, self.phase, last))
+        if self._first is None or self._first[1] is last or not after:
+            return (Failure(name, self._phase, last, after),)
+        return (Failure(name, *self._first, after), Failure(name, self._phase, last))
 
     @property
     def redelivered(self) -> int:
@@ -224,13 +227,14 @@ class Supervised:
         """Live one life; the next one gets a task of its own, so that it inherits nothing."""
         inside.set((*inside.get(), self._harness))
         self._counter.began()
+        self._gathered = Gathered(self.member)
         life = self._life
         try:
             ended = await life.run(silent=self.silent)
         except BaseException:
             self.forced_at = life.forced_at
             if life.errors:
-                self._give_up(_one_of(life.errors), GiveUp())
+                self.give_up(_one_of(life.errors), GiveUp())
             else:
                 self.judge("cancelled")
             raise
@@ -243,6 +247,7 @@ class Supervised:
         elif ended == "returned":
             self._has_returned()
         elif self.stopping == "restart":
+            self._lose_state()
             self.hands.keep(self.member)
         elif self.stopping == "grace" and not self.forced_at:
             self.judge("stopped")
@@ -266,7 +271,7 @@ class Supervised:
             return
         verdict = self._counter.ended(failed=False)
         if isinstance(verdict, GiveUp):
-            self._give_up(ComponentError("its process() returns again and again"), verdict)
+            self.give_up(ComponentError("its process() returns again and again"), verdict)
             return
         wind_down(self.member.status)
         self._logger.info("component restarts", **self._about(verdict))
@@ -275,12 +280,19 @@ class Supervised:
     def _has_crashed(self, error: BaseException) -> None:
         verdict = self.fails(error)
         if isinstance(verdict, GiveUp):
-            self._give_up(error, verdict)
+            self.give_up(error, verdict)
             return
+        self._lose_state()
         self.hands.put_back(self.member, error)
         self._move_to_error(error)
         self._log_crash(error, verdict)
         self._come_back(verdict)
+
+    def _lose_state(self) -> None:
+        lost = "" if self._gathered is None else self._gathered.lost()
+        if lost:
+            self.state_lost = lost
+            self._logger.warning("component lost its state", component=self.member.name, state=lost)
 
     def _come_back(self, verdict: Restart) -> None:
         if self.between is None:  # else it was about to be restarted anyway
@@ -288,27 +300,23 @@ class Supervised:
 
     # --- verdicts --------------------------------------------------------------------------------------
 
-    def fails(self, error: BaseException) -> Restart | GiveUp:
+    def fails(self, error: BaseException, phase: Phase = "process") -> Restart | GiveUp:
         """Return the verdict on an error: what is no ``Exception`` is never restarted."""
         verdict: Restart | GiveUp = self._counter.ended(failed=True)
         if not all(isinstance(leaf, Exception) for leaf in leaves(error)):
             verdict = GiveUp()
         if isinstance(verdict, Restart):
             if verdict.number == 1:
-                self.first_error = error
+                self._first = (phase, error)
             self.last_restart = verdict
             self.next_restart = time.monotonic() + verdict.after
         self.last_error = error
         return verdict
 
-    def give_up(self, error: BaseException, verdict: GiveUp) -> None:
-        """Give it up between two lives, because of its set-up."""
-        self.between = None
-        self.phase = "setup"
-        self._give_up(error, verdict)
-
-    def _give_up(self, error: BaseException, verdict: GiveUp) -> None:
+    def give_up(self, error: BaseException, verdict: GiveUp, phase: Phase = "process") -> None:
+        """End it for good because of an error."""
         self.given_up = verdict
+        self._phase = phase
         self.error = self.last_error = error
         self.next_restart = self.last_restart = None
         self.hands.put_away(self.member, error)
