@@ -12,9 +12,10 @@ from tests.streams.edges import assert_books_close, assert_nobody_waits, one_edg
 
 from headrace.exceptions import NackedError, NotInHandError
 from headrace.streams import redelivering
-from headrace.streams.edge import AnyEdge
+from headrace.streams.edge import AnyEdge, Settlement
 from headrace.streams.manual_stream import ManualReceiveStream
 from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.redelivery import Redelivery
 from headrace.streams.send_stream import EdgeSendStream
 
 
@@ -39,10 +40,12 @@ def letters_of(edge: AnyEdge, attempts: int) -> list[tuple[Any, int, BaseExcepti
     """Let messages of an edge die after so many attempts; returns where their letters will be."""
     found: list[tuple[Any, int, BaseException, str, str]] = []
 
-    async def put_away(message: Any, error: BaseException, *, attempts: int, edge: str, id: str) -> None:
-        found.append((message, attempts, error, edge, id))
+    async def give_up(entry: Redelivery[Any], error: BaseException) -> tuple[Settlement, str]:
+        assert entry.meta is None or entry.meta.id
+        found.append((entry.message, entry.tried, error, entry.edge.key, entry.meta.id if entry.meta else ""))
+        return "dead_lettered", ""
 
-    edge.inlet.attempts, edge.inlet.dead_letter = attempts, put_away
+    edge.inlet.attempts, edge.inlet.give_up = attempts, give_up
     return found
 
 
@@ -355,10 +358,11 @@ async def test_it_stays_in_hand_while_dead_letters_have_no_room() -> None:
     send, receive, edge = manual_edge()
     room = anyio.Event()
 
-    async def put_away(*args: Any, **options: Any) -> None:
+    async def give_up(entry: Redelivery[Any], error: BaseException) -> tuple[Settlement, str]:
         await room.wait()
+        return "dropped", "why"
 
-    edge.inlet.attempts, edge.inlet.dead_letter = 1, put_away
+    edge.inlet.attempts, edge.inlet.give_up = 1, give_up
     await send.send("a")
     await receive.receive()
     with anyio.move_on_after(0):
@@ -366,7 +370,7 @@ async def test_it_stays_in_hand_while_dead_letters_have_no_room() -> None:
     assert in_hand(receive) == ["a"]
     room.set()
     await receive.nack()
-    assert (in_hand(receive), edge.ledger().dead_lettered) == ([], 1)
+    assert (in_hand(receive), edge.dropped) == ([], {"why": 1})
 
 
 async def test_with_a_delay_others_come_first_and_it_comes_when_it_is_due() -> None:

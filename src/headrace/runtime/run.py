@@ -271,6 +271,7 @@ class Run:
         for member in members:
             counter = RestartCounter(member.restart, clock=current_time, random=chance)
             one = Supervised(member, self._harness, self, hands, counter, self._log)
+            hands.take_over(member, self._calls_of(member).dead_letter)
             one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)
@@ -388,8 +389,11 @@ class Run:
                     raise leaf
         raise_system_failed(report)
 
+    def _calls_of(self, member: Member) -> ContextCalls:
+        return ContextCalls(member.name, self._running, self._dead_letters, self._log)
+
     def _context_of(self, member: Member) -> Context:
-        calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+        calls = self._calls_of(member)
         return Context(
             name=member.name,
             system=self._harness.name,

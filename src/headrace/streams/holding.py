@@ -207,7 +207,7 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         again = [self._hand.known_of(place).returned() for place in places]
         dead = [entry for entry in again if self.inlet.is_last_attempt(entry)]
         for entry in dead:
-            await self._bury(entry, error)
+            await self._give_up(entry, error)
         back = [entry for entry in again if entry not in dead]
         for entry in back:
             self._hand.take_out(self._hand.place_of(entry.message))
@@ -217,16 +217,18 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         self.inlet.deliver_again(back)
         self._has_settled()
 
-    async def _bury(self, entry: Redelivery[T], error: BaseException | None) -> None:
-        """Make a message in hand a dead letter; it stays in hand until that has room."""
-        put_away = self.inlet.dead_letter
-        assert put_away is not None
-        tried = entry.tried + 1
-        reason = error or NackedError(f"given back by nack at attempt {tried}")
-        known = "" if entry.meta is None else entry.meta.id
-        await put_away(entry.message, reason, attempts=tried, edge=entry.edge.key, id=known)
+    async def _give_up(self, entry: Redelivery[T], error: BaseException | None) -> None:
+        """Have a message in hand put away; it stays in hand until there is room for it."""
+        assert self.inlet.give_up is not None
+        entry.tried += 1
+        try:
+            reason = error or NackedError(f"given back by nack at attempt {entry.tried}")
+            settlement = await self.inlet.give_up(entry, reason)
+        except BaseException:
+            entry.tried -= 1
+            raise
         self._hand.take_out(self._hand.place_of(entry.message))
-        entry.edge.settle([entry.message], "dead_lettered")
+        entry.edge.settle([entry.message], *settlement)
 
     def _refuse_retired(self) -> None:
         if self._retired:

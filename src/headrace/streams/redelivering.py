@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .receive_stream import EdgeReceiveStream
 
 T = TypeVar("T")
-DeadLetter = Callable[..., Awaitable[None]]
-"""Puts a message away: ``(message, error, attempts=, edge=, id=)``; may wait."""
+GiveUp = Callable[[Redelivery[T], BaseException], Awaitable[tuple[Settlement, str]]]
+"""Does with a message that was tried often enough what is to be done; returns how to enter it in the books."""
 
 
 class Redelivering(ABC, Generic[T]):
@@ -30,10 +30,10 @@ class Redelivering(ABC, Generic[T]):
         line: The messages that are to be delivered again, or must be alone in hand; None where there are none.
         taken: How many chunks were taken.
         attempts: How often a message is tried in all before ``nack`` makes it a dead letter; 0 for ever.
-        dead_letter: Where it goes then; None for nowhere, and it is delivered for ever.
+        give_up: Puts it away then, and says what became of it; None for nothing, and it is delivered for ever.
     """
 
-    __slots__ = ("attempts", "dead_letter", "handles", "hungry", "lanes", "line", "shared", "taken", "taps")
+    __slots__ = ("attempts", "give_up", "handles", "hungry", "lanes", "line", "shared", "taken", "taps")
 
     def __init__(self) -> None:
         self.lanes: list[Edge[T]] = []
@@ -44,7 +44,7 @@ class Redelivering(ABC, Generic[T]):
         self.line: RedeliveryLine[T] | None = None
         self.taken = 0
         self.attempts = 0
-        self.dead_letter: DeadLetter | None = None
+        self.give_up: GiveUp[T] | None = None
 
     def take_hands_back(self, *, crashed: bool) -> list[Redelivery[T]]:
         """End the life of all handles without ending the port; what they have in hand will be delivered again.
@@ -129,7 +129,7 @@ class Redelivering(ABC, Generic[T]):
 
     def is_last_attempt(self, entry: Redelivery[T]) -> bool:
         """Whether a message is dead where the attempt that is being made at it fails."""
-        return self.dead_letter is not None and 0 < self.attempts <= entry.tried + 1
+        return self.give_up is not None and 0 < self.attempts <= entry.tried + 1
 
     @property
     def is_held_back(self) -> bool:
