@@ -118,7 +118,7 @@ CONNECTION = TableKeys(
         "copy": truth,
     },
     required=("from", "to"),
-    not_built=frozenset({"durable", "ack", "placement"}),
+    not_built=frozenset({"durable", "placement"}),
 )
 OUTPUT = TableKeys("an output", {"fan_out": OneOf(get_args(FanOut)), "key": key_fields})
 SUMMARY = TableKeys("summary", {"in": references, "out": references, "rejected": references})
@@ -130,7 +130,6 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "durability": ((), "leave it out: edges are kept in memory"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
-    "ack": (("auto",), "write it in the component that receives"),
 }
 
 __all__ = [

@@ -147,15 +147,9 @@ class Part:
             name = self.prefix + spec.name
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
             restart = spec.restart or own_restart(target) or self.defaults.restart
+            acks = (spec.ack, spec.max_unacked)
             self.site.harness._add(
-                name,
-                target,
-                spec.config,
-                policy,
-                replicas,
-                restart,
-                stop_timeout=spec.stop_timeout,
-                acks=(spec.ack, spec.max_unacked),
+                name, target, spec.config, policy, replicas, restart, spec.stop_timeout, acks
             )
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""

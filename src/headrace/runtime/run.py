@@ -271,7 +271,8 @@ class Run:
         for member in members:
             counter = RestartCounter(member.restart, clock=current_time, random=chance)
             one = Supervised(member, self._harness, self, hands, counter, self._log)
-            hands.take_over(member, self._calls_of(member).dead_letter)
+            calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+            hands.take_over(member, calls.dead_letter)
             one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)
@@ -389,11 +390,8 @@ class Run:
                     raise leaf
         raise_system_failed(report)
 
-    def _calls_of(self, member: Member) -> ContextCalls:
-        return ContextCalls(member.name, self._running, self._dead_letters, self._log)
-
     def _context_of(self, member: Member) -> Context:
-        calls = self._calls_of(member)
+        calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
         return Context(
             name=member.name,
             system=self._harness.name,

@@ -285,15 +285,9 @@ class SystemBuilder:
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
             said = self.restart if restart is None and own_restart(factory) is None else restart
             when = None if said is None else RestartPolicy.of(said)
+            what = (name, factory, config)
             self.wiring.register(
-                name,
-                factory,
-                config,
-                attempts=attempts,
-                where=where,
-                replicas=several,
-                restart=when,
-                acks=acks,
+                *what, attempts=attempts, where=where, replicas=several, restart=when, acks=acks
             )
             for member in self.wiring.members_of(name):
                 member.stop_timeout = stop_timeout
