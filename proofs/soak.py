@@ -112,10 +112,6 @@ async def slowly(number: int) -> int:
     return number
 
 
-async def _fail() -> None:
-    raise Doomed
-
-
 RAW = ("source", "raw1", "raw2", "raw3", "raw4")
 FUNCTIONS = ("double", "wait", "check", "race", "pass")
 
@@ -192,10 +188,7 @@ class Soak:
             if isinstance(made, Relay) and self.chance.random() < 0.7:
                 made.doom = self.chance.choice(("before", "after"))
             else:
-                try:
-                    one.spawn(_fail)
-                except RuntimeError:  # its task is there, and has not had its first turn
-                    continue
+                one.inject(Doomed(name))
             self.crashes += 1
 
     async def _watch_memory(self) -> None:
