@@ -77,6 +77,7 @@ class ShutdownReport:
         overruns: Who was still at work at a deadline.
         ledger: The books, closed or not.
         dead_letters: The messages that failed for good.
+        deadlocks: The sentence of each deadlock that the drain's deadline has torn apart.
     """
 
     system: str
@@ -88,6 +89,7 @@ class ShutdownReport:
     overruns: tuple[Overrun, ...]
     ledger: SystemLedger
     dead_letters: tuple[DeadLetter, ...]
+    deadlocks: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:

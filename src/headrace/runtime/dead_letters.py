@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Self
 
@@ -11,6 +12,7 @@ import anyio
 
 from headrace.exceptions import ConfigError
 from headrace.model.report import DeadLetter
+from headrace.streams.pace import loop_clock
 
 
 class DeadLetterStore:
@@ -19,6 +21,9 @@ class DeadLetterStore:
     Args:
         limit: How many letters it holds.
         clock: Gives seconds since the epoch.
+
+    Attributes:
+        waiting: How many tasks of which component wait for room.
     """
 
     def __init__(self, limit: int = 10_000, *, clock: Callable[[], float] = time.time) -> None:
@@ -29,6 +34,7 @@ class DeadLetterStore:
         self._letters: dict[int, DeadLetter] = {}
         self._count = 0
         self._room: anyio.Event | None = None
+        self.waiting: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -53,10 +59,18 @@ class DeadLetterStore:
         id: str = "",
     ) -> None:
         """Store a message; waits while the store is full."""
-        while len(self._letters) >= self.limit:
-            self._room = self._room or anyio.Event()
-            await self._room.wait()
+        if len(self._letters) >= self.limit:
+            await self._wait_for_room(component, began=loop_clock()())
         self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
+
+    async def _wait_for_room(self, component: str, began: float) -> None:
+        self.waiting[component] += 1
+        try:
+            while len(self._letters) >= self.limit:
+                self._room = self._room or anyio.Event()
+                await self._room.wait()
+        finally:
+            self.waiting -= Counter((component,))
 
     def put_now(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import FunctionType
@@ -18,8 +18,9 @@ from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import CleanupFailed, SetupFailed
 from headrace.model.component_status import ComponentState, ComponentStatus
 from headrace.model.report import Failure, Overrun, Phase, describe
+from headrace.model.trouble import SlowStep
 
-from .driven import Driven, leaves, without_cancellation
+from .driven import Driven, Work, leaves, without_cancellation
 from .supervisor import inside
 from .wiring import Member
 
@@ -31,7 +32,7 @@ HASTY_CLEANUP = 0.5
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
 
-    __slots__ = ("done", "driven", "member", "overrun", "scope")
+    __slots__ = ("began", "done", "driven", "member", "overrun", "scope")
 
     def __init__(self, member: Member, driven: Driven) -> None:
         self.member = member
@@ -39,6 +40,7 @@ class _Step:
         self.scope = CancelScope()
         self.overrun = ""
         self.done = False
+        self.began = current_time()
 
     async def take(self) -> None:
         """Do it, until its end or the deadline."""
@@ -68,11 +70,22 @@ class Lifecycle:
         self._context_of = context_of
         self._logger = logger
         self._touched: list[list[Member]] = []
+        self._at_work: list[_Step] = []
         self._hurried = anyio.Event()
 
     def hurry(self) -> None:
         """Leave clean-ups little time from now on."""
         self._hurried.set()
+
+    def slow_steps(self, setup: float, cleanup: float) -> Iterator[SlowStep]:
+        """Yield the set-ups and clean-ups that have been under way for so many seconds."""
+        now = current_time()
+        for step in self._at_work:
+            work = step.driven.work
+            if step.done or work is None:
+                continue
+            if now - step.began >= (setup if work.phase == "setup" else cleanup):
+                yield SlowStep(work.component, work.phase, now - step.began, step.driven.awaiting)
 
     # --- set-up ------------------------------------------------------------------------------------
 
@@ -111,7 +124,9 @@ class Lifecycle:
         self, member: Member, steps: list[_Step], timeout: float, layer: CancelScope
     ) -> None:
         self._touched[-1].append(member)
-        step = self._step(member, steps, lambda: _call_setup(member.component, self._context_of(member)))
+        step = self._step(
+            member, "setup", steps, lambda: _call_setup(member.component, self._context_of(member))
+        )
         try:
             await step.take()
             if step.overrun:
@@ -153,7 +168,7 @@ class Lifecycle:
     async def _clean_up_one(self, member: Member, steps: list[_Step], timeout: float) -> None:
         wind_down(member.status)
         began = current_time()
-        step = self._step(member, steps, member.component.cleanup)
+        step = self._step(member, "cleanup", steps, member.component.cleanup)
         try:
             await step.take()
         except BaseException as error:
@@ -168,10 +183,11 @@ class Lifecycle:
 
     # --- both --------------------------------------------------------------------------------------
 
-    def _step(self, member: Member, steps: list[_Step], call: Callable[[], Any]) -> _Step:
+    def _step(self, member: Member, phase: Phase, steps: list[_Step], call: Callable[[], Any]) -> _Step:
         inside.set((*inside.get(), self._harness))
-        step = _Step(member, Driven(call))
+        step = _Step(member, Driven(call, work=Work(self._harness, member.name, phase)))
         steps.append(step)
+        self._at_work = steps
         return step
 
     def _blame(self, steps: list[_Step], what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from .log import get_logger
 from .moving import surviving_listeners
 from .resources import Resources
 from .supervisor import Supervised
+from .watch import Watch
 from .wiring import Member
 from .working_away import give_workers
 
@@ -87,12 +88,17 @@ class Run:
         self.home = Home(harness.name)
         self._log = get_logger(system=harness.name)
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
-        self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
+        self._resources = Resources(
+            harness.wiring.resources.values(), self._log, self._resource_failed, harness
+        )
         ids = MessageIds()
         self._new_id = lambda: ids(time.time())
         self._running: dict[str, Supervised] = {}
         self._alive = 0
-        self._drain = Drain(self._running, timeouts, self._log)
+        self.watch = Watch(
+            harness, self._running, dead_letters, self._lifecycle, self._resources, self.home, self._log
+        )
+        self._drain = Drain(self._running, timeouts, self._log, self.watch.look_at_deadline)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
@@ -163,7 +169,8 @@ class Run:
         """
         before = root_task.set(get_current_task())
         try:
-            return await self._execute(handle_signals, task_status)
+            with self.watch:
+                return await self._execute(handle_signals, task_status)
         finally:
             root_task.reset(before)
             self._end()
@@ -184,6 +191,7 @@ class Run:
         on_main_thread = threading.current_thread() is threading.main_thread()  # others get no signals
         try:
             async with create_task_group() as watchers:
+                watchers.start_soon(self.watch.run, name="watchdog")
                 if handle_signals and on_main_thread:
                     await watchers.start(self._watch_signals)
                 try:
@@ -330,7 +338,13 @@ class Run:
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
             ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
             dead_letters=letters,
+            deadlocks=tuple(map(str, self.watch.unresolved)),
         )
+
+    @property
+    def running(self) -> Mapping[str, Supervised]:
+        """The running members, by name."""
+        return self._running
 
     @property
     def first_failure(self) -> Failure | None:

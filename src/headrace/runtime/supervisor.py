@@ -18,7 +18,7 @@ from headrace.model.report import describe
 from headrace.streams.edge import Waiter
 
 from .dead_letters import DeadLetterStore
-from .driven import Driven, leaves, without_cancellation
+from .driven import Driven, Work, leaves, without_cancellation
 from .moving import surviving_listeners
 from .resting import all_wait_to_receive
 from .wiring import Member
@@ -92,6 +92,11 @@ class Supervised:
         return self.verdict is None
 
     @property
+    def at_work(self) -> tuple[Driven, ...]:
+        """Its tasks: ``process()`` and what it spawned."""
+        return tuple(self._at_work)
+
+    @property
     def awaiting(self) -> str:
         """Where it waits, as a line of its own source."""
         return self._at_work[0].awaiting if self._at_work else "its first turn"
@@ -163,7 +168,7 @@ class Supervised:
 
     async def _work(self, fn: Callable[..., Any], *args: object) -> None:
         """Do the work of one task; an error ends the others, word that a neighbour has ended does not."""
-        driven = Driven(fn, *args)
+        driven = Driven(fn, *args, work=Work(self._harness, self.member.name, "process"))
         driven.insist = self._insisting
         self._at_work.append(driven)
         try:

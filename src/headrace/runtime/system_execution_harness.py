@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
 from headrace.model.report import DeadLetter, ShutdownReport
 
 from .books import system_ledger
@@ -42,6 +42,9 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: Seconds that a source has to end by itself when the system stops.
         dead_letter_limit: How many dead letters are kept before the components that fail wait.
         fuse: Whether linear runs of synchronous functions may work in one task.
+        stall_after: Seconds for which a component may keep others waiting until that is told; None or 0 for never.
+        blocked_after: Seconds for which the event loop may be kept from turning until that is told; None or 0 for
+            never. A thread watches it while the system runs.
 
     Raises:
         ConfigError: A number does not fit.
@@ -58,11 +61,16 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: float = 0.5,
         dead_letter_limit: int = 10_000,
         fuse: bool = True,
+        stall_after: float | None = 1.0,
+        blocked_after: float | None = 0.5,
     ) -> None:
         super().__init__(name, buffer_size)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
+        self.watching = Watching(
+            0 if stall_after is None else stall_after, 0 if blocked_after is None else blocked_after
+        )
         self._run: Run | None = None
         self._last: Run | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
@@ -96,7 +104,7 @@ class SystemExecutionHarness(SystemBuilder):
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
-        return take_statistics(self.name, self.running, self.wiring)
+        return take_statistics(self.name, self._run, self.wiring)
 
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""

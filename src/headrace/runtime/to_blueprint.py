@@ -18,7 +18,15 @@ from headrace.model.blueprint import FieldKey
 from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_writer import find_unwritable, write_yaml
 from headrace.model.endpoint import Endpoint, parse_endpoint
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, KeyFn, OutputOptions, Timeouts
+from headrace.model.options import (
+    DEFAULT_BUFFER_SIZE,
+    Attempts,
+    EdgeOptions,
+    KeyFn,
+    OutputOptions,
+    Timeouts,
+    Watching,
+)
 from headrace.model.settings import convert_settings
 
 from .blueprint_files import MAX_BYTES
@@ -101,6 +109,10 @@ class _Writing:
             found["fuse"] = False
         if harness._dead_letters.limit != DeadLetterStore().limit:
             found["dead_letter_limit"] = harness._dead_letters.limit
+        for name in ("stall_after", "blocked_after"):
+            seconds = getattr(harness.watching, name)
+            if seconds != getattr(Watching(), name):
+                found[name] = _duration(seconds)
         return found
 
     def _summary(self) -> dict[str, Any]:
