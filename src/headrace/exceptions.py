@@ -31,6 +31,7 @@
     ├── HarnessError
     │   ├── HarnessAlreadyRunning
     │   ├── HarnessNotRunning
+    │   ├── ComponentEndedError           pause() of a component that has ended
     │   ├── HarnessForkedError            started before a fork, used in the child
     │   ├── ResourceError                 a resource does not open, stay open or close
     │   └── SystemFailed                  what run() raises; the first error is its __cause__
@@ -357,6 +358,14 @@ class ResourceError(HarnessError):
 
 class HarnessNotRunning(HarnessError):
     """Raised by calls that only make sense during a run, such as ``wait()``."""
+
+
+class ComponentEndedError(HarnessError):
+    """Raised by ``pause()`` for a component that has ended for good: there is nothing to hold any more."""
+
+    def __init__(self, message: str, *, component: str = "") -> None:
+        super().__init__(message)
+        self.component = component
 
 
 class SystemFailed(HarnessError):

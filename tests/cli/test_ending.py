@@ -28,7 +28,9 @@ OPEN = EdgeLedger("c.out -> d.in", accepted=3, acknowledged=1)
 def books(*edges: EdgeLedger, **discarded: int) -> SystemLedger:
     """Return a ledger."""
     lost = sum(edge.lost for edge in edges)
-    return SystemLedger(edges, discarded, Totals(1200, 1100, 90, 0, lost))
+    return SystemLedger(
+        edges, discarded, Totals(1200, 1100, 90, sum(edge.dead_lettered for edge in edges), lost)
+    )
 
 
 def report(*edges: EdgeLedger, **more: object) -> ShutdownReport:
@@ -80,7 +82,7 @@ def test_what_was_lost_is_named() -> None:
     assert lost_lines(books(GOOD, BAD, OPEN, **{"e.out": 7})) == [
         "lost on b.out -> c.in: 3 dropped (full), 4 left",
         "discarded: 7 from e.out, which is not connected",
-        "does not close: c.out -> d.in by +2",
+        "does not close: c.out -> d.in by +2: accepted 3, acknowledged 1, dropped 0, dead 0, left 0",
     ]
 
 
@@ -158,12 +160,14 @@ def test_the_summary_is_last_and_alone_where_quiet() -> None:
         "  1 in b: ValueError no",
         "failed: b crashed: ValueError no",
         "600 messages/s",
-        "in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s",
+        "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s",
     ]
     assert report_lines(found, quiet=True) == lines[-1:]
 
 
 def test_a_run_that_never_ended_has_the_same_last_line() -> None:
-    assert unfinished_lines(books(BAD), 2.0)[-1] == "in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s"
+    assert unfinished_lines(books(BAD), 2.0)[-1] == "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s"
     assert len(unfinished_lines(books(BAD), 2.0)) == 5
-    assert unfinished_lines(books(BAD), 2.0, quiet=True) == ["in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s"]
+    assert unfinished_lines(books(BAD), 2.0, quiet=True) == [
+        "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s"
+    ]

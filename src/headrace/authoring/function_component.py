@@ -27,7 +27,7 @@ from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
-from .function_signature import is_async, parameters, ports, title, yields
+from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
 from .harness_component import HarnessComponent
@@ -125,6 +125,7 @@ class FunctionComponent(HarnessComponent):
         self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
         self._arguments: dict[str, Any] = self.config
         self._meta: Meta | None = None
+        self._again = False  # whether messages come that an earlier life has left
         self.outputs = Outputs({})
         self.stage: Stage = stage_of(function.fn, function.fn)
         self.begun: deque[Begun] = deque()
@@ -147,11 +148,14 @@ class FunctionComponent(HarnessComponent):
         """Run the function on the messages, or send what the source yields."""
         self.outputs = Outputs(self.send_streams, self.fused_out)
         if self.function.message_parameter is None:
-            await send_yielded(self.function.fn(**self._arguments), self.outputs, self._is_stopping)
+            produced = self.function.fn(**self._arguments)
+            truthful = is_truthful(self.function.fn)
+            await send_yielded(produced, self.outputs, self._is_stopping, truthful=truthful)
             return
         self.begun.clear()
         self.stage = stage_of(self._bound(), self.function.fn)
         stream: Any = self.receive_streams["in"]
+        self._again = getattr(stream, "has_redeliveries", False)
         if self.away is not None:
             await self.away.work(self, stream)
             return
@@ -181,7 +185,7 @@ class FunctionComponent(HarnessComponent):
                 messages = await stream.take()
             except anyio.EndOfStream:
                 return
-            if self.begun or self.stage.kind == "each":
+            if self.begun or self._again or self.stage.kind == "each":
                 for message in messages:
                     await self._work_on(message)
             else:
@@ -211,6 +215,8 @@ class FunctionComponent(HarnessComponent):
         if room > 0:
             self.outputs.put(batch.outputs, batch.rejected)
         elif batch.outputs or batch.rejected:
+            if self._meta is not None:
+                stream.note(0, self._meta)
             await self.outputs.send(batch.outputs, batch.rejected)
         if batch.error is not None and not batch.unfinished:
             await self._work_on(stream.hand, Begun(None, error=batch.error, meta=self._meta))
@@ -248,12 +254,16 @@ class FunctionComponent(HarnessComponent):
         """Return all outputs of a message, or none where it failed for good."""
         attempt = 1
         meta = None if begun is None else begun.meta
+        if self._again:
+            attempt, meta = 1 + stream.tried, stream.meta or meta
+            self._again = stream.has_redeliveries
         while True:
             try:
                 if begun is None:
                     arguments = self._arguments
                     if self.function.meta_parameter:
                         meta = self.next_meta(meta, attempt)
+                        _note(stream, attempt - 1, meta)
                         arguments = {**arguments, self.function.meta_parameter: meta}
                     return await _outputs_of(self.function.fn(message, **arguments))
                 if begun.error is not None:
@@ -263,6 +273,7 @@ class FunctionComponent(HarnessComponent):
                 if attempt >= self.attempts.attempts:
                     failed = Begun(message, error=error, meta=meta)
                     return await self.give_up(failed, attempt, stream)
+                _note(stream, attempt, meta)
                 attempt += 1
                 begun = None
             await anyio.sleep(self.attempts.pause_before(attempt))
@@ -295,12 +306,19 @@ class FunctionComponent(HarnessComponent):
             return []
         put_away = None if self.context is None else self.context.dead_letter
         if action == "crash" or put_away is None:
+            _note(stream, attempts, failed.meta)
             raise error
         edge = getattr(stream, "edge_in_hand", "")
         known = "" if failed.meta is None else failed.meta.id
         await put_away(message, error, attempts=attempts, edge=edge, id=known)
         settle("dead_lettered")
         return []
+
+
+def _note(stream: Any, tried: int, meta: Meta | None) -> None:
+    """Let a stream know what to tell of the message in hand at its next delivery, where it delivers again."""
+    if hasattr(stream, "note"):
+        stream.note(tried, meta)
 
 
 def _keep_no_books(outcome: str, reason: str = "") -> None:

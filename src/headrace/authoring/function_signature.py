@@ -21,7 +21,7 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
 
 import msgspec
 
@@ -36,6 +36,7 @@ from .resource import ResourceNeed, resource_need
 _ITERATORS = (Generator, Iterator, Iterable, AsyncGenerator, AsyncIterator, AsyncIterable)
 _GENERATORS = (Generator, AsyncGenerator)
 _AWAITABLES = (Awaitable, Coroutine)
+_BUILTINS = (bool, bytes, dict, float, frozenset, int, list, set, str, tuple)
 
 
 def title(fn: Any) -> str:
@@ -53,6 +54,29 @@ def is_async(fn: Callable[..., Any]) -> bool:
     """Return whether ``fn`` is an ``async def`` of a message, a generator or not."""
     inner = underlying(fn)
     return inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+
+
+def is_truthful(fn: Callable[..., Any]) -> bool:
+    """Return whether a function says that it returns or yields only messages whose truth is cheap to ask.
+
+    Then a result that is true is a message. One that is false may be one too, or None, or ``Rejected``: an
+    annotation may be wrong about these. What a wrapper returns is not what it says.
+    """
+    inner = underlying(fn)
+    kind = _bare(read_function(inner).types.get("return", Any))
+    kind = _bare(_produced(fn, kind)) if yields(fn) else kind
+    return not hasattr(inner, "__wrapped__") and _has_cheap_truth(_without_none_and_rejected(kind))
+
+
+def _has_cheap_truth(kind: Any) -> bool:
+    """Whether asking an object of a type for its truth calls no code of others."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return all(_has_cheap_truth(member) for member in get_args(kind))
+    kind = get_origin(kind) or kind
+    if kind in _BUILTINS or is_typeddict(kind):
+        return True
+    plain = type(kind) in (type, type(msgspec.Struct)) and kind not in (object, type(None))
+    return plain and not any(hasattr(kind, name) for name in ("__bool__", "__len__", "__await__", "__iter__"))
 
 
 def underlying(fn: Any) -> Any:
@@ -194,4 +218,4 @@ def _is_rejected(kind: Any) -> bool:
     return (get_origin(kind) or kind) is Rejected
 
 
-__all__ = ["Parameters", "is_async", "parameters", "ports", "title", "underlying", "yields"]
+__all__ = ["Parameters", "is_async", "is_truthful", "parameters", "ports", "title", "underlying", "yields"]

@@ -108,8 +108,7 @@ def lost_lines(ledger: SystemLedger) -> list[str]:
         lines.append(f"lost on {edge.edge}: {', '.join(counts)}")
     for port, number in ledger.discarded.items():
         lines.append(f"discarded: {number:,} from {port}, which is not connected")
-    wrong = [edge for edge in ledger.edges if not edge.closes]
-    return lines + [f"does not close: {edge.edge} by {edge.imbalance:+,}" for edge in wrong]
+    return lines + [f"does not close: {disagreement}" for disagreement in ledger.disagreements()]
 
 
 def dead_lines(letters: Sequence[DeadLetter]) -> list[str]:

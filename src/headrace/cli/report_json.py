@@ -71,6 +71,7 @@ def _books(ledger: SystemLedger) -> dict[str, Any]:
         "dead": totals.dead,
         "lost": totals.lost,
         "closes": ledger.closes,
+        "does_not_close": [str(disagreement) for disagreement in ledger.disagreements()],
         "edges": [_edge(edge) for edge in ledger.edges],
         "discarded": dict(ledger.discarded),
     }
@@ -126,6 +127,8 @@ def _overrun(overrun: Overrun, hide: Callable[[str], str]) -> dict[str, Any]:
         "phase": overrun.phase,
         "after": overrun.after,
         "awaiting": hide(overrun.awaiting),
+        "deadline": overrun.deadline,
+        "left": dict(overrun.left),
     }
 
 

@@ -65,6 +65,7 @@ class ComponentSpec:
         outputs: How its outputs spread their messages, by port.
         replicas: How many instances of it there are.
         inputs: How the messages for its inputs spread over the replicas, by port.
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -84,6 +85,7 @@ class ComponentSpec:
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     replicas: ReplicasSpec | None = None
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
+    stop_timeout: float | None = None
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)

@@ -84,11 +84,11 @@ DEFAULTS = TableKeys(
 )
 COMPONENT = TableKeys(
     "a component",
-    {"type": text, **MESSAGE_POLICY},
+    {"type": text, "stop_timeout": duration, **MESSAGE_POLICY},
     tables=("config", "outputs", "replicas", "inputs"),
     required=("type",),
     not_built=frozenset({"restart", "placement", "durable"}),
-    order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
+    order=("type", "config", "outputs", "replicas", "inputs", "stop_timeout", *MESSAGE_POLICY),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
 RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))

@@ -281,6 +281,7 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "outputs": _by_name("output"),
         "inputs": _by_name("output"),
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
+        "stop_timeout": _simple(COMPONENT.checks["stop_timeout"]),
         **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
@@ -322,7 +323,11 @@ def _of_file() -> Schema:
     return {
         "if": condition,
         "then": {
-            "properties": {"config": config, **_no_policy("a blueprint"), **_no("a blueprint", "replicas")}
+            "properties": {
+                "config": config,
+                **_no_policy("a blueprint"),
+                **_no("a blueprint", "replicas", "stop_timeout"),
+            }
         },
     }
 

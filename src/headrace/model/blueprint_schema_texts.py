@@ -52,6 +52,8 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "replicas": "How many instances of it share the work, each with its own state; or a table with `count` and "
         "`key`.",
         "inputs": "How the messages for its inputs spread over its replicas, by port.",
+        "stop_timeout": "How long it may take once its inputs have ended, or as a source once the system stops; "
+        "then it alone is cancelled and named.",
         **_POLICY,
     },
     "a resource": {

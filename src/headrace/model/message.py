@@ -59,7 +59,12 @@ class Rejected(msgspec.Struct, Generic[T], frozen=True):
     Args:
         message: the message as it was received.
         reason: what is wrong with it, for people.
+
+    It is false, as None is: neither is a message for the port ``out``.
     """
 
     message: T
     reason: str
+
+    def __bool__(self) -> bool:
+        return False

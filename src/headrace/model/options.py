@@ -37,6 +37,16 @@ def _check_truth(name: str, value: object) -> None:
         raise ConfigError(f"{name} must be true or false, not {value!r}", field=name)
 
 
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is no time to give to something; None is none, and fine.
+
+    Raises:
+        ConfigError: It is no positive, finite number.
+    """
+    if value is not None and not (_is_number(value) and float(value) > 0):  # type: ignore[arg-type]
+        raise ConfigError(f"{name} must be seconds, a positive and finite number, not {value!r}", field=name)
+
+
 def _check_choice(name: str, value: object, choices: Any) -> None:
     known = get_args(choices)
     if value not in known:
@@ -187,4 +197,5 @@ __all__ = [
     "Timeouts",
     "Watching",
     "WhenFull",
+    "check_seconds",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .ledger import SystemLedger
@@ -25,15 +26,27 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """A component that was still at work at a deadline, and what it was waiting for."""
+    """A component that was still at work at a deadline, and what it was waiting for.
+
+    Attributes:
+        component: Its name.
+        phase: In which phase of its life.
+        after: Seconds since the time began to run: at the request to stop, or at the end of its inputs.
+        awaiting: What it waited for, its own source line where it has one.
+        deadline: The setting that ended its time: ``shutdown_timeout``, ``stop_timeout``, ``cleanup_timeout``.
+        left: Messages for it that lie on an edge or in its hand, by edge.
+    """
 
     component: str
     phase: Phase
     after: float
     awaiting: str
+    deadline: str = ""
+    left: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.component} overran its {self.phase} after {self.after:.3g} s, awaiting {self.awaiting}"
+        what = self.deadline if self.deadline == "stop_timeout" else self.phase
+        return f"{self.component} overran its {what} after {self.after:.3g} s, awaiting {self.awaiting}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _what_it_does(picture: Picture, name: str) -> Wait:
     waits = picture.waits.get(name, ())
     return min(
         waits,
-        key=lambda wait: (wait.kind in ("send", "turn"), wait.kind == "receive", wait.since),
+        key=lambda wait: (wait.kind in ("send", "turn"), wait.kind == "receive", not wait.where, wait.since),
         default=Wait("turn", since=picture.now),
     )
 
@@ -195,9 +195,7 @@ def find_deadlocks(picture: Picture, after: float) -> tuple[Deadlock, ...]:
         after: Seconds for which all of them have to have waited: a time-out of their own may still end it.
     """
     helpers = _helpers(picture)
-    stuck = {name for name, others in helpers.items() if others}
-    while freed := {name for name in stuck if not helpers[name] <= stuck}:
-        stuck -= freed
+    stuck = _stuck(helpers)
     order = [name for name in picture.waits if name in stuck]
     parts = Topology.of(order, [(name, other) for name in order for other in sorted(helpers[name])]).cycles
     waited: dict[str, list[str]] = defaultdict(list)
@@ -209,6 +207,22 @@ def find_deadlocks(picture: Picture, after: float) -> tuple[Deadlock, ...]:
             waited[link.receiver].append(link.sender)
     found = [_deadlock(picture, part, waited) for part in parts]
     return tuple(one for one in found if one is not None and one.seconds >= after)
+
+
+def _stuck(helpers: Mapping[str, set[str]]) -> set[str]:
+    """Return who can never go on: those that remain when whoever can go on has freed all it can."""
+    stuck = {name for name, others in helpers.items() if others}
+    waiting: dict[str, list[str]] = defaultdict(list)
+    for name in stuck:
+        for other in helpers[name]:
+            waiting[other].append(name)
+    free = deque(other for other in waiting if other not in stuck)
+    while free:
+        for name in waiting.get(free.popleft(), ()):
+            if name in stuck:
+                stuck.remove(name)
+                free.append(name)
+    return stuck
 
 
 def _helpers(picture: Picture) -> dict[str, set[str]]:

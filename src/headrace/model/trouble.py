@@ -163,7 +163,7 @@ class Stall:
         if self.kind == "slow":
             lag = f", {span(self.fill[0] / self.rate)} behind" if self.rate else ""
             head = f"{self.blocked[0]} has been held up {span(self.seconds)} sending to {port} {full}"
-            return f"{head}; {self.component} is slow ({self.rate:.2g} messages/s{lag}): it {self.waits_for}"
+            return f"{head}; {self.component} is slow ({_number(self.rate)} messages/s{lag}): it {self.waits_for}"
         parts = [f"{self.blocked[0]} has been blocked {span(self.seconds)} sending to {port} {full}"]
         if self.through:
             parts.append(self.through)
@@ -286,6 +286,10 @@ def span(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _number(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -145,7 +145,9 @@ class Part:
                 return False
             name = self.prefix + spec.name
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
-            self.site.harness._add(name, target, spec.config, policy, replicas)
+            self.site.harness._add(
+                name, target, spec.config, policy, replicas, stop_timeout=spec.stop_timeout
+            )
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
             self.site.tell(_place_of_setting(spec, error.field), error, hint)

@@ -61,7 +61,8 @@ def _in_ours(frame: Any) -> str:
     if frame.f_code is Away.work.__code__:
         return f"its workers (run_in: {frame.f_locals['component'].attempts.run_in})"
     if frame.f_code is EdgeReceiveStream.wait.__code__:
-        return f"a message on {frame.f_locals['inlet'].name}"
+        inlet = frame.f_locals["inlet"]
+        return f"a message on {inlet.name}{' (paused)' if inlet.paused else ''}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
         return "room on " + " or ".join(edge.key for edge in frame.f_locals["edges"])
     return "its turn in the event loop" if frame.f_code is Pace.give_way.__code__ else ""

@@ -100,6 +100,7 @@ class FusedOut:
             len(inlet.hungry) == 1
             and not inlet.taps
             and not self._edge.outlet.taps
+            and self._edge.outlet.gate is None
             and not inlet.shared
             and not self._reader.begun
             and self._reader.stage.kind in ("map", "flat")

@@ -79,6 +79,25 @@ class Home:
                 "From here, and from any thread: `system.request_stop()`, `system.health()`"
             )
 
+    def request(self, what: Callable[[], object], logger: Any) -> None:
+        """Have something done in the event loop, from any thread; what comes too late is only logged.
+
+        Raises:
+            HarnessForkedError: This process was forked after the run had begun.
+        """
+        self.refuse_in_fork()
+
+        def do() -> None:
+            try:
+                what()
+            except HarnessError as error:
+                logger.info("a request came too late", error=str(error))
+
+        try:
+            self.call_soon(do)
+        except RuntimeError as error:  # the loop has just ended, and the run with it
+            logger.debug("a request came too late", error=str(error))
+
     def call_soon(self, fn: Callable[[], None]) -> None:
         """Call ``fn`` in the event loop; from any thread, and from signal handlers.
 

@@ -38,6 +38,7 @@ class Member:
         inlets: Its input ports.
         outlets: Its output ports.
         replica_of: The name it shares with other replicas; nothing where it is the only one.
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Member:
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
     replica_of: str = ""
+    stop_timeout: float | None = None
 
     @property
     def registered_as(self) -> str:
@@ -62,6 +64,12 @@ class Member:
     def is_source(self) -> bool:
         """Whether nothing is connected to any of its inputs."""
         return not any(inlet.lanes for inlet in self.inlets.values())
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is handed to it, or as a source nothing taken from it."""
+        inlets, outlets = list(self.inlets.values()), list(self.outlets.values())
+        return any(inlet.paused for inlet in inlets) or any(outlet.gate is not None for outlet in outlets)
 
 
 @dataclass(frozen=True, slots=True)

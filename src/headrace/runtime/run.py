@@ -41,6 +41,7 @@ from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
+from .pausing import Pausing
 from .resources import Resources
 from .supervisor import Supervised
 from .watch import Watch
@@ -99,6 +100,7 @@ class Run:
             harness, self._running, dead_letters, self._lifecycle, self._resources, self.home, self._log
         )
         self._drain = Drain(self._running, timeouts, self._log, self.watch.look_at_deadline)
+        self.pausing = Pausing(harness.wiring, self._running, self.stop_event, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
@@ -114,11 +116,11 @@ class Run:
         Raises:
             HarnessForkedError: This process was forked after the run had begun.
         """
-        self.home.refuse_in_fork()
-        try:
-            self.home.call_soon(self.begin_stop)
-        except RuntimeError as error:  # the loop has just ended, and the run with it
-            self._log.debug("stop came too late", error=str(error))
+        self.request(self.begin_stop)
+
+    def request(self, what: Callable[[], object]) -> None:
+        """Have something done in the event loop, from any thread; what comes too late is only logged."""
+        self.home.request(what, self._log)
 
     def begin_stop(self) -> None:
         """Begin the drain; a second call changes nothing."""
@@ -131,6 +133,7 @@ class Run:
         self._stop_began = current_time()
         self.stop_event.set()
         self._log.info("stopping")
+        self.pausing.resume(None)  # so that nothing is left behind
         self._drain.begin()
         if self._all_ended.is_set():
             return  # nothing is left to drain, and the task group may be closed already
@@ -274,6 +277,7 @@ class Run:
             with surviving_listeners(self._log, member.name):
                 member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
+            self._drain.start_clock(self.task_group, self._running[member.name])
             await checkpoint()  # in this order, on trio too
         if not members:
             self._all_ended.set()
@@ -328,6 +332,9 @@ class Run:
         now = current_time()
         letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
+        ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
+        for wrong in ledger.disagreements():
+            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -336,7 +343,7 @@ class Run:
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
-            ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
+            ledger=ledger,
             dead_letters=letters,
             deadlocks=tuple(map(str, self.watch.unresolved)),
         )

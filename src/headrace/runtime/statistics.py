@@ -41,7 +41,18 @@ class WaitingFor:
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatistics:
-    """A component at one moment; times are in seconds since the epoch; ``run_in`` is where its function works."""
+    """A component at one moment.
+
+    Attributes:
+        name: Its name; each replica has its own.
+        kind: Its class.
+        state: Where it is in its life.
+        error_count: How often it has failed.
+        last_transition: When its state changed last, in seconds since the epoch.
+        run_in: Where its function works.
+        paused: Whether nothing is handed to it until it is resumed; it keeps its state meanwhile.
+        waiting_for: What it waits for; None where it does not run.
+    """
 
     name: str
     kind: str
@@ -49,6 +60,7 @@ class ComponentStatistics:
     error_count: int
     last_transition: float
     run_in: RunIn = "loop"
+    paused: bool = False
     waiting_for: WaitingFor | None = None
 
 
@@ -115,6 +127,7 @@ def take_statistics(name: str, run: Run | None, wiring: Wiring) -> SystemStatist
             member.status.error_count,
             member.status.last_transition,
             run_in_of(member.component),
+            member.paused,
             _waiting_for(running.get(member.name), wiring, now, epoch),
         )
         for member in list(wiring.members.values())
@@ -147,7 +160,7 @@ def take_statistics(name: str, run: Run | None, wiring: Wiring) -> SystemStatist
 def _waiting_for(one: Supervised | None, wiring: Wiring, now: float, epoch: float) -> WaitingFor | None:
     if one is None or not one.alive:
         return None
-    wait = main_wait(waits_on_edges(one.member) or waits_of(one, now))
+    wait = main_wait(waits_on_edges(one.member, now) or waits_of(one, now))
     edges = [edge for key in wait.edges if (edge := wiring.edges.get(key)) is not None]
     ends = [edge.inlet if wait.kind == "send" else edge.outlet for edge in edges]
     on = dict.fromkeys(end.name.rpartition(".")[0] for end in ends)

@@ -34,6 +34,7 @@ from headrace.model.options import (
     Replicas,
     RunIn,
     WhenFull,
+    check_seconds,
 )
 from headrace.model.topology import Topology
 from headrace.streams.stream_manager import StreamManager
@@ -207,6 +208,7 @@ class SystemBuilder:
         *,
         replicas: int | Replicas = 1,
         run_in: RunIn | None = None,
+        stop_timeout: float | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -219,6 +221,8 @@ class SystemBuilder:
                 to the next one with room, or with ``Replicas(4, key=...)`` to that of their key.
             run_in: Where a plain function works: in the event ``loop``, in a ``thread``, or in a worker ``process``
                 (each replica in its own); as the function says itself where None.
+            stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system
+                stops; then it alone is cancelled and named. Where None, only ``shutdown_timeout`` counts.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -229,7 +233,8 @@ class SystemBuilder:
             WiringError: The name is taken, the settings do not fit, or it is no component.
             HarnessAlreadyRunning: A run is under way.
         """
-        return self._add(name, factory, {**(config or {}), **settings}, None, replicas, run_in)
+        both = {**(config or {}), **settings}
+        return self._add(name, factory, both, None, replicas, run_in, stop_timeout)
 
     def _add(
         self,
@@ -239,13 +244,17 @@ class SystemBuilder:
         attempts: Attempts | None,
         replicas: int | Replicas = 1,
         run_in: RunIn | None = None,
+        stop_timeout: float | None = None,
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
+            check_seconds("stop_timeout", stop_timeout)
             if run_in is not None:
                 own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
                 attempts = replace(own, run_in=run_in)
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
             self.wiring.register(name, factory, config, attempts=attempts, where=where, replicas=several)
+            for member in self.wiring.members_of(name):
+                member.stop_timeout = stop_timeout
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -22,6 +22,7 @@ from .collecting import collect
 from .dead_letters import DeadLetters, DeadLetterStore
 from .health import SystemHealth, health_of
 from .hosting import Host, hosted, in_event_loop
+from .pausing import members_of
 from .run import Run, raise_system_failed
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
@@ -191,6 +192,69 @@ class SystemExecutionHarness(SystemBuilder):
         if run is not None:
             run.request_stop()
 
+    async def pause(self, name: str | None = None) -> None:
+        """Pause a component, or the whole system, and wait until what was in hand is finished.
+
+        Messages wait on the edges, and neighbours see nothing but full or empty ones; a source is held at its
+        next send. Pausing twice is pausing once. A component that restarts stays paused; ``stop()`` resumes all,
+        so that it can drain. Cancelling this leaves the pause as it is. From within a component it only asks.
+
+        Args:
+            name: The component: all its replicas, or one of them by its own name; everything where None.
+
+        Raises:
+            HarnessNotRunning: No run is under way, or it is stopping.
+            UnknownComponentError: There is no such component.
+            ComponentEndedError: The component has ended for good.
+        """
+        run = self._running_run("pause")
+        members = run.pausing.pause(name)
+        if not any(harness is self for harness in inside.get()):
+            await run.pausing.rest(members)
+
+    async def resume(self, name: str | None = None) -> None:
+        """Let a paused component, or everything that is paused, go on; nothing happens if nothing is.
+
+        Args:
+            name: The component; everything where None, also what was paused by its name.
+
+        Raises:
+            HarnessNotRunning: No run is under way.
+            UnknownComponentError: There is no such component.
+        """
+        self._running_run("resume").pausing.resume(name)
+
+    def request_pause(self, name: str | None = None) -> None:
+        """Ask for a pause and return at once; from any thread. A run that is stopping by then is not paused.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        self._request(name, lambda run: run.pausing.pause(name))
+
+    def request_resume(self, name: str | None = None) -> None:
+        """Ask to go on and return at once; from any thread.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        self._request(name, lambda run: run.pausing.resume(name))
+
+    def _request(self, name: str | None, what: Callable[[Run], object]) -> None:
+        members_of(self.wiring, name)
+        run = self._run
+        if run is not None:
+            run.request(lambda: what(run))
+
+    def _running_run(self, what: str) -> Run:
+        run = self._run
+        if run is None:
+            raise HarnessNotRunning(
+                f"{self.name} does not run, so there is nothing to {what}: `await system.start()` first"
+            )
+        run.home.refuse_elsewhere()
+        return run
+
     async def wait(self) -> ShutdownReport:
         """Wait until the run under way has ended, or return how the last one did.
 
@@ -256,10 +320,7 @@ class SystemExecutionHarness(SystemBuilder):
             HarnessNotRunning: No run is under way.
             WiringError: There is no such output.
         """
-        run = self._run
-        if run is None:
-            raise HarnessNotRunning(f"{self.name} does not run: `await system.start()` first")
-        run.home.refuse_elsewhere()
+        run = self._running_run("collect")
         return await collect(run, self.wiring.outlets(output), n, timeout)
 
     def _repr_html_(self) -> str:

@@ -155,6 +155,8 @@ class _Writing:
         found |= self._replicas(what, registered, member.where)
         found |= {"config": config} if config else {}
         found |= {"outputs": outputs} if outputs else {}
+        if member.stop_timeout is not None:
+            found["stop_timeout"] = _duration(member.stop_timeout)
         return found | _policy(member, target)
 
     def _type(self, what: str, factory: Any, where: tuple[str, int]) -> tuple[str, Any]:

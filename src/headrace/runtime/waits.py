@@ -19,6 +19,7 @@ from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.function_concurrency import Turns
 from headrace.model.trouble import Wait
 from headrace.streams.edge import AnyEdge, Waiter
+from headrace.streams.gate import Gate
 from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
@@ -34,6 +35,7 @@ from .workers import run_batch
 Frames = tuple[FrameType, ...]
 
 _AT_GROUP_END = ("TaskGroup.__aexit__", "NurseryManager.__aexit__")
+_WORKERS = run_batch.__code__.co_filename
 _BY_WEIGHT = ("paused", "restart", "dead_letters", "send", "await", "workers", "receive", "turn")
 
 
@@ -52,8 +54,10 @@ def own_place(frame: FrameType | None) -> str:
 # --- by its edges ---------------------------------------------------------------------------------
 
 
-def waits_on_edges(member: Member) -> tuple[Wait, ...]:
+def waits_on_edges(member: Member, now: float) -> tuple[Wait, ...]:
     """Return the waits of a component that its edges tell of: for room, or else for a message with none in hand."""
+    if member.paused:
+        return (Wait("paused", "somebody to resume it", now),)
     sends: dict[Waiter, list[AnyEdge]] = {}
     for outlet in tuple(member.outlets.values()):
         for edge in outlet.lanes:
@@ -97,7 +101,7 @@ def waits_of(one: Supervised, now: float) -> tuple[Wait, ...]:
 
 def main_wait(waits: tuple[Wait, ...]) -> Wait:
     """Return the wait that says most of a component."""
-    return min(waits, key=lambda wait: (_BY_WEIGHT.index(wait.kind), wait.since))
+    return min(waits, key=lambda wait: (_BY_WEIGHT.index(wait.kind), not wait.where, wait.since))
 
 
 def _waits_of_task(driven: Driven, now: float) -> Iterator[Wait]:
@@ -179,6 +183,8 @@ def _sending(local: Mapping[str, Any], since: float, where: str) -> Wait:
     waiter = local.get("waiter")
     if waiter is None or waiter.served:
         return Wait("turn", "its turn", since, (), where)
+    if any(isinstance(edge, Gate) for edge in local["edges"]):
+        return Wait("paused", "somebody to resume it", waiter.since, (), where)
     return _for_room(waiter, local["edges"], where)
 
 
@@ -197,10 +203,12 @@ def _thread_with(messages: object) -> str:
     """Return where the thread that works on a batch is, in the user's own code."""
     for innermost in sys._current_frames().values():
         frame: FrameType | None = innermost
-        while frame is not None and frame.f_code is not run_batch.__code__:
+        while frame is not None and frame.f_code.co_filename != _WORKERS:
             frame = frame.f_back
-        if frame is not None and frame.f_locals.get("messages") is messages:
-            return own_place(innermost)
+        while frame is not None and frame.f_code.co_filename == _WORKERS:
+            if frame.f_locals.get("messages") is messages:
+                return own_place(innermost)
+            frame = frame.f_back
     return ""
 
 

@@ -181,7 +181,7 @@ class Watchdog:
         one = self._running.get(name)
         if one is None or not one.alive:
             return ()
-        quick = () if name in exact else waits_on_edges(one.member)
+        quick = () if name in exact else waits_on_edges(one.member, now)
         return quick or waits_of(one, now)
 
     def _exact_picture(self, now: float) -> Picture:

@@ -95,7 +95,10 @@ class Wiring(Roster):
         new = self._make(name, factory, config, None, self.member_of(name).where, replicas)
         if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
             new.inputs |= old.inputs
+        stop_timeout = self.member_of(name).stop_timeout
         self._take(new)
+        for member in self.members_of(name):
+            member.stop_timeout = stop_timeout
         touched = [c for c in self.connections.values() if name in (c.sender.component, c.receiver.component)]
         try:
             for connection in touched:
