@@ -11,7 +11,6 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import fields
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
@@ -21,12 +20,14 @@ from headrace.exceptions import ConfigError
 from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
 from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
+from .function_settings import refuse_options, resources_for
 from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
@@ -35,7 +36,6 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_OPTIONS = frozenset(field.name for field in fields(Attempts))
 
 
 class ComponentFunction(Generic[P, R]):
@@ -44,12 +44,13 @@ class ComponentFunction(Generic[P, R]):
     Args:
         fn: The function.
         attempts: What becomes of a message on which it fails.
+        restart: When its components are restarted; None where it does not say.
 
     Raises:
         ConfigError: The function's parameters do not fit.
     """
 
-    def __init__(self, fn: Callable[P, R], attempts: Attempts) -> None:
+    def __init__(self, fn: Callable[P, R], attempts: Attempts, restart: RestartPolicy | None = None) -> None:
         found = parameters(fn)
         self.message_parameter = found.message
         self.settings_type = found.settings
@@ -57,6 +58,7 @@ class ComponentFunction(Generic[P, R]):
         self.meta_parameter = found.meta
         self.fn = fn
         self.attempts = attempts
+        self.restart = restart
         functools.update_wrapper(self, fn, updated=())
         if self.message_parameter is None and not yields(fn):
             raise ConfigError(
@@ -110,7 +112,7 @@ class FunctionComponent(HarnessComponent):
         attempts: Attempts,
     ) -> None:
         super().__init__(name)
-        _refuse_options(config or {}, function.settings_type)
+        refuse_options(config or {}, function.settings_type)
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
@@ -140,7 +142,7 @@ class FunctionComponent(HarnessComponent):
             WorkerStartFailed: A worker process did not get ready.
         """
         await super().setup(harness_context)
-        self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
+        self._arguments = {**self.config, **resources_for(self.name, self.resource_needs, self.context)}
         if self.away is not None:
             await self.away.open()
 
@@ -339,6 +341,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -353,6 +356,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -372,35 +376,21 @@ def component(
         fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
         run_in: Where a plain function works: in the event ``loop``, in a ``thread``, which may wait, or in a
             worker ``process``, which computes on another core.
+        restart: When its component is restarted, should it crash: ``never``, after a ``failure``, ``always``, or a
+            ``RestartPolicy``; what the system says where None.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
     policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse, run_in)
 
+    when = None if restart is None else RestartPolicy.of(restart)
+
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later
-        return ComponentFunction(plain, policy)
+        return ComponentFunction(plain, policy, when)
 
     return decorate if fn is None else decorate(fn)
-
-
-def _refuse_options(config: Mapping[str, Any], settings: type[Any]) -> None:
-    """Say where an option of the decorator belongs that was given as a setting."""
-    for name, value in config.items():
-        if name in _OPTIONS and name not in settings.__struct_fields__:
-            hint = f"write it in the decorator: `@component({name}={value!r})`"
-            raise ConfigError(f"unknown setting '{name}'", hint=hint, field=name)
-
-
-def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:
-    given = {} if context is None else context.resources
-    missing = [need.name for need in needs.values() if need.name not in given and not need.optional]
-    if missing:
-        raise ConfigError(
-            f"{name}: there is no resource '{missing[0]}'", hint="system.resource(name, factory)"
-        )
-    return {wanted: given[wanted] for wanted in needs if wanted in given}
 
 
 async def _outputs_of(result: Any) -> list[Any]:

@@ -59,14 +59,23 @@ class DeadLetterStore:
         id: str = "",
     ) -> None:
         """Store a message; waits while the store is full."""
-        if len(self._letters) >= self.limit:
-            await self._wait_for_room(component, began=loop_clock()())
+        await self.wait_for_room(component)
         self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
 
-    async def _wait_for_room(self, component: str, began: float) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds as many letters as it may."""
+        return len(self._letters) >= self.limit
+
+    async def wait_for_room(self, component: str) -> None:
+        """Wait until there is room for a letter of a component."""
+        if self.is_full:
+            await self._wait(component, began=loop_clock()())
+
+    async def _wait(self, component: str, began: float) -> None:
         self.waiting[component] += 1
         try:
-            while len(self._letters) >= self.limit:
+            while self.is_full:
                 self._room = self._room or anyio.Event()
                 await self._room.wait()
         finally:

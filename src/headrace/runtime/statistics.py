@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from headrace.model.component_status import ComponentState
 from headrace.model.latency import LatencySummary
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import RunIn
+from headrace.model.report import describe
 from headrace.model.trouble import Deadlock, LoopBlock, SlowStep, Stall, WaitKind
 
 from .replicas import names_of_replicas
@@ -51,6 +53,10 @@ class ComponentStatistics:
         last_transition: When its state changed last, in seconds since the epoch.
         run_in: Where its function works.
         paused: Whether nothing is handed to it until it is resumed; it keeps its state meanwhile.
+        restarts: How often it was restarted in the run.
+        redelivered: How many messages it was given once more, because it had them in hand when a life of it ended.
+        last_error: What it has failed with last in the run, in a line; empty where it has not.
+        next_restart_in: Seconds until it is restarted, where it waits for that; None where it does not.
         waiting_for: What it waits for; None where it does not run.
     """
 
@@ -61,6 +67,10 @@ class ComponentStatistics:
     last_transition: float
     run_in: RunIn = "loop"
     paused: bool = False
+    restarts: int = 0
+    redelivered: int = 0
+    last_error: str = ""
+    next_restart_in: float | None = None
     waiting_for: WaitingFor | None = None
 
 
@@ -75,6 +85,7 @@ class EdgeStatistics:
         waiting_receivers: Tasks that wait for a message.
         open: Whether messages can still go through it.
         latency: How long messages lay on it, of a few that were followed; in seconds.
+        redelivered: How many messages of it were delivered again after a crash of the reader.
     """
 
     ledger: EdgeLedger
@@ -83,6 +94,7 @@ class EdgeStatistics:
     waiting_receivers: int
     open: bool
     latency: LatencySummary = field(default_factory=LatencySummary)
+    redelivered: int = 0
 
     @property
     def buffered(self) -> int:
@@ -115,9 +127,12 @@ class SystemStatistics:
     loop_blocked: LoopBlock | None = None
 
 
-def take_statistics(name: str, run: Run | None, wiring: Wiring) -> SystemStatistics:
+def take_statistics(
+    name: str, run: Run | None, wiring: Wiring, supervised: Mapping[str, Supervised] | None = None
+) -> SystemStatistics:
     """Return the snapshot; safe from any thread, because it only reads."""
-    running = {} if run is None else run.running
+    lives = dict(supervised or {})
+    hands = next((one.hands for one in lives.values()), None)
     now, epoch = (0.0, 0.0) if run is None else (run.watch.clock(), time.time())
     components = {
         member.name: ComponentStatistics(
@@ -128,7 +143,8 @@ def take_statistics(name: str, run: Run | None, wiring: Wiring) -> SystemStatist
             member.status.last_transition,
             run_in_of(member.component),
             member.paused,
-            _waiting_for(running.get(member.name), wiring, now, epoch),
+            waiting_for=_waiting_for(lives.get(member.name), wiring, now, epoch),
+            **_lives(lives.get(member.name)),
         )
         for member in list(wiring.members.values())
     }
@@ -140,6 +156,7 @@ def take_statistics(name: str, run: Run | None, wiring: Wiring) -> SystemStatist
             len(edge.inlet.hungry),
             not (edge.sender_ended or edge.reader_ended),
             edge.latency.histogram.summary(),
+            redelivered=0 if hands is None else hands.redelivered[key],
         )
         for key, edge in list(wiring.edges.items())
     }
@@ -165,6 +182,19 @@ def _waiting_for(one: Supervised | None, wiring: Wiring, now: float, epoch: floa
     ends = [edge.inlet if wait.kind == "send" else edge.outlet for edge in edges]
     on = dict.fromkeys(end.name.rpartition(".")[0] for end in ends)
     return WaitingFor(wait.kind, wait.text, epoch - (now - wait.since), tuple(on))
+
+
+def _lives(one: Supervised | None) -> dict[str, Any]:
+    """Return what is known of a component's lives in the run under way, or in the last one."""
+    if one is None:
+        return {}
+    at = one.next_restart
+    return {
+        "restarts": one.restarts,
+        "redelivered": one.redelivered,
+        "last_error": "" if one.last_error is None else describe(one.last_error),
+        "next_restart_in": None if at is None else max(0.0, at - time.monotonic()),
+    }
 
 
 __all__ = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from types import CodeType, CoroutineType, FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ import anyio
 from headrace.authoring.function_away import Away
 from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.function_concurrency import Turns
-from headrace.model.trouble import Wait
+from headrace.model.trouble import Wait, span
 from headrace.streams.edge import AnyEdge, Waiter
 from headrace.streams.gate import Gate
 from headrace.streams.pace import Pace
@@ -95,8 +96,17 @@ def waits_of(one: Supervised, now: float) -> tuple[Wait, ...]:
         one: The component.
         now: The moment, on the clock of the loop.
     """
+    if one.between is not None:
+        return (_for_restart(one, now),)
     waits = [wait for driven in one.at_work for wait in _waits_of_task(driven, now)]
     return tuple(waits) or (Wait("turn", "its first turn", now),)
+
+
+def _for_restart(one: Supervised, now: float) -> Wait:
+    """Return what a component waits for between two lives."""
+    left = 0.0 if one.next_restart is None else one.next_restart - monotonic()
+    how = f"restarts in {span(left)}" if left > 0 else f"is being restarted, awaiting {one.awaiting}"
+    return Wait("restart", f"{how} ({one.restarts} restarts so far)", now)
 
 
 def main_wait(waits: tuple[Wait, ...]) -> Wait:
@@ -228,7 +238,7 @@ def _sibling(local: Mapping[str, Any], since: float, where: str) -> None:
 _TELLERS: Mapping[CodeType, Callable[[Mapping[str, Any], float, str], Wait | None]] = {
     EdgeReceiveStream.wait.__code__: _receiving,
     EdgeSendStream._wait_and_send.__code__: _sending,
-    DeadLetterStore._wait_for_room.__code__: _for_letters,
+    DeadLetterStore._wait.__code__: _for_letters,
     Away.run.__code__: _for_workers,
     FunctionComponent._attempt.__code__: _before_attempt,
     Pace.give_way.__code__: _turn,

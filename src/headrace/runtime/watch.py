@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from headrace.model.options import Watching
 from headrace.model.trouble import Deadlock, LoopBlock, SlowStep, Trouble
@@ -13,6 +13,7 @@ from headrace.streams.pace import use_loop_clock
 from .dead_letters import DeadLetterStore
 from .home import Home
 from .lifecycle import Lifecycle
+from .log import get_logger
 from .loop_watch import LoopWatch
 from .resources import Resources
 from .supervisor import Supervised
@@ -35,7 +36,6 @@ class Watch:
         lifecycle: Sets its members up and cleans them up.
         resources: Opens and closes what they share.
         home: The event loop.
-        logger: For what is seen.
 
     Attributes:
         clock: Gives the seconds of the event loop; may be called in any thread.
@@ -49,8 +49,8 @@ class Watch:
         lifecycle: Lifecycle,
         resources: Resources,
         home: Home,
-        logger: Any,
     ) -> None:
+        logger = get_logger(system=harness.name)
         options: Watching = harness.watching
         self.clock = home.clock
         self._after = options.stall_after
