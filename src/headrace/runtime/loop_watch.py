@@ -179,7 +179,7 @@ class _LoopThread(threading.Thread):
             return False  # it has ended, and the runs in it with it
         if not self._answered.wait(self._after / 2):
             self._look_on(asked)
-        return True
+        return not self._home.is_lost
 
     def _look_on(self, asked: float) -> None:
         """Look at the stack until the loop turns, and say who is on it each time."""
@@ -190,6 +190,8 @@ class _LoopThread(threading.Thread):
         tell_at = self._after
         looked = monotonic()
         while not self._answered.wait(min(pause, tell_at / 2)) and not self._is_done.is_set():
+            if self._home.is_lost:
+                return
             now = monotonic()
             lasted += min(now - looked, 2 * pause)
             looked = now
