@@ -64,6 +64,8 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "restart": _RESTART,
         "stop_timeout": "How long it may take once its inputs have ended, or as a source once the system stops; "
         "then it alone is cancelled and named.",
+        "ack": "Who acknowledges what it has received: `auto`, its next receive, or `manual`, itself by `ack()`.",
+        "max_unacked": "With `ack: manual`, how many messages it may have in hand before it waits.",
         **_POLICY,
     },
     "restart": {

@@ -17,7 +17,10 @@ OnError = Literal["dead_letter", "reject", "drop", "crash"]
 RunIn = Literal["loop", "thread", "process"]
 KeyFn = Callable[[Any], Hashable]
 
+Ack = Literal["auto", "manual"]
+
 DEFAULT_BUFFER_SIZE = 100
+DEFAULT_MAX_UNACKED = 1000
 
 
 _LONGEST_PAUSE = 30.0
@@ -109,6 +112,41 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who acknowledges what a component has received.
+
+    Attributes:
+        ack: ``auto``: the next receive on the handle, or the end of ``process()``; ``manual``: the component, by
+            ``ack()``.
+        max_unacked: With ``manual``, how many messages a handle may have in hand; who receives more waits.
+    """
+
+    ack: Ack = "auto"
+    max_unacked: int = DEFAULT_MAX_UNACKED
+
+    def __post_init__(self) -> None:
+        _check_choice("ack", self.ack, Ack)
+        _check_count("max_unacked", self.max_unacked)
+        if self.ack == "auto" and self.max_unacked != DEFAULT_MAX_UNACKED:
+            raise ConfigError("max_unacked goes together with ack 'manual'", field="max_unacked")
+
+    @property
+    def window(self) -> int:
+        """How many messages a handle may have in hand with manual acknowledgement; 0 for automatic."""
+        return self.max_unacked if self.ack == "manual" else 0
+
+    def but(self, ack: Ack | None, max_unacked: int | None) -> Acknowledgement:
+        """Return this with what was said in its place; None for what was not said."""
+        ack = self.ack if ack is None else ack
+        if max_unacked is None:
+            max_unacked = self.max_unacked if ack == "manual" else DEFAULT_MAX_UNACKED
+        return Acknowledgement(ack, max_unacked)
+
+
+AUTOMATIC = Acknowledgement()
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """The deadlines of a system, in seconds."""
 
@@ -185,7 +223,11 @@ class Attempts:
 
 
 __all__ = [
+    "AUTOMATIC",
     "DEFAULT_BUFFER_SIZE",
+    "DEFAULT_MAX_UNACKED",
+    "Ack",
+    "Acknowledgement",
     "Attempts",
     "EdgeOptions",
     "FanOut",

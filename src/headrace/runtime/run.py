@@ -277,6 +277,8 @@ class Run:
         for member in members:
             counter = RestartCounter(member.restart, clock=current_time, random=chance)
             one = Supervised(member, self._harness, self, hands, counter, self._log)
+            calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+            hands.take_over(member, calls.dead_letter)
             one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)

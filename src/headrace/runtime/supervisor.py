@@ -343,7 +343,7 @@ class Supervised:
             if verdict in ("overran", "cancelled"):
                 inlet.ended = True  # what is left stays in the books as left, whatever clean-up closes
             else:
-                inlet.settle_all("acknowledged")
+                inlet.finish()
                 inlet.end()
         if verdict in ("finished", "stopped"):
             for move in (wind_down, finish_winding_down):
