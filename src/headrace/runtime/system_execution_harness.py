@@ -14,25 +14,25 @@ from anyio.abc import TaskGroup, TaskStatus
 from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
 from headrace.model.report import Crash, DeadLetter, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
 from .collecting import collect
-from .dead_letters import DeadLetters, DeadLetterStore
 from .health import SystemHealth, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
-from .run import Run, raise_system_failed
+from .raising import raise_system_failed
+from .run import Run
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
-from .system_builder import SystemBuilder
+from .system_letters import SystemLetters
 
 M = TypeVar("M")
 
 
-class SystemExecutionHarness(SystemBuilder):
+class SystemExecutionHarness(SystemLetters):
     """Runs a system of components: sets them up, runs them in one task group, stops them cleanly.
 
     Args:
@@ -47,6 +47,9 @@ class SystemExecutionHarness(SystemBuilder):
         restart: When components are restarted that do not say so themselves: ``never`` where None.
         strategy: Who is restarted with a component that failed: ``one_for_one``, nobody else; ``rest_for_one``, all
             downstream of it; ``one_for_all``, all.
+        stall_after: Seconds for which a component may keep others waiting until that is told; None or 0 for never.
+        blocked_after: Seconds for which the event loop may be kept from turning until that is told; None or 0 for
+            never. A thread watches it while the system runs.
 
     Raises:
         ConfigError: A number does not fit.
@@ -65,12 +68,16 @@ class SystemExecutionHarness(SystemBuilder):
         fuse: bool = True,
         restart: RestartPolicy | When | None = None,
         strategy: Strategy = "one_for_one",
+        stall_after: float | None = 1.0,
+        blocked_after: float | None = 0.5,
     ) -> None:
-        super().__init__(name, buffer_size, restart)
+        super().__init__(name, buffer_size, restart, dead_letter_limit)
         self.strategy = check_strategy(strategy)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
-        self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
+        self.watching = Watching(
+            0 if stall_after is None else stall_after, 0 if blocked_after is None else blocked_after
+        )
         self._run: Run | None = None
         self._last: Run | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
@@ -105,7 +112,7 @@ class SystemExecutionHarness(SystemBuilder):
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
         run = self._run or self._last
-        return take_statistics(self.name, self.running, self.wiring, None if run is None else run.supervised)
+        return take_statistics(self.name, self._run, self.wiring, None if run is None else run.supervised)
 
     def last_crash(self, name: str) -> Crash | None:
         """Return the last crash of a component in this run, or the last; listeners of its status may ask."""
@@ -116,36 +123,6 @@ class SystemExecutionHarness(SystemBuilder):
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""
         return health_of(self.name, self._run, self.report, self.wiring)
-
-    def dead_letters(self, number: int | None = None, *, component: str | None = None) -> DeadLetters:
-        """Return messages that failed for good, oldest first.
-
-        ``await letters.redrive()`` tries them again, ``letters.discard()`` forgets them.
-
-        Args:
-            number: The number of one letter; all where None.
-            component: The component that failed on them; any where None.
-
-        Raises:
-            UnknownComponentError: There is no such component.
-        """
-        found = self._dead_letters.letters(number, self.wiring.names_behind(component))
-        return DeadLetters.of(found, self._redrive, self._dead_letters.discard)
-
-    def discard_dead_letters(self, number: int | None = None, *, component: str | None = None) -> int:
-        """Forget one dead letter, those of a component, or all; components that wait for room go on.
-
-        Args:
-            number: The number of one letter; all where None.
-            component: The component that failed on them; any where None.
-
-        Returns:
-            How many were forgotten.
-
-        Raises:
-            UnknownComponentError: There is no such component.
-        """
-        return self.dead_letters(number, component=component).discard()
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -299,25 +276,6 @@ class SystemExecutionHarness(SystemBuilder):
         assert run.report is not None  # whatever happened
         raise_system_failed(run.report)
         return run.report
-
-    async def redrive(self, number: int | None = None, *, component: str | None = None) -> int:
-        """Send dead letters once more to the components that failed on them, ahead of other messages.
-
-        During a run they go back to their edges, and this returns at once. Otherwise it makes a run of its own
-        in which the sources stay silent, and returns when that is over.
-
-        Args:
-            number: The number of one letter; all where None.
-            component: The component that failed on them; any where None.
-
-        Returns:
-            How many went on their way; a letter whose component has ended by itself stays where it is.
-
-        Raises:
-            UnknownComponentError: There is no such component.
-            SystemFailed: That run failed.
-        """
-        return await self.dead_letters(number, component=component).redrive()
 
     async def _redrive(self, letters: Iterable[DeadLetter]) -> int:
         if self._run is not None:
