@@ -53,10 +53,19 @@ class DeadLetterStore:
         id: str = "",
     ) -> None:
         """Store a message; waits while the store is full."""
-        while len(self._letters) >= self.limit:
+        await self.wait_for_room()
+        self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds as many letters as it may."""
+        return len(self._letters) >= self.limit
+
+    async def wait_for_room(self) -> None:
+        """Wait until there is room for a letter."""
+        while self.is_full:
             self._room = self._room or anyio.Event()
             await self._room.wait()
-        self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
 
     def put_now(
         self,

@@ -42,6 +42,10 @@ class FusedOut:
         self._open = False
         self.is_late = False
 
+    def send_by(self, stream: Any) -> None:
+        """Use a new handle of the sender, which lives again."""
+        self._stream = stream
+
     @property
     def free(self) -> int:
         """How many messages can be put now, through all that is fused behind."""

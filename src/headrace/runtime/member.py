@@ -15,6 +15,7 @@ from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint
 from headrace.model.options import Attempts, EdgeOptions
 from headrace.model.port import Port, PortTable
+from headrace.model.restart_policy import NEVER, RestartPolicy
 from headrace.streams.inlet import AnyInlet
 from headrace.streams.outlet import AnyOutlet
 
@@ -34,6 +35,7 @@ class Member:
         factory: What it was made from: a class, a function, or the component itself.
         config: The settings it was made with.
         attempts: What was said of failing messages where it was registered; None for what its function says.
+        restart: When it is restarted.
         where: File and line of the call that registered it; nothing where that was a blueprint.
         inlets: Its input ports.
         outlets: Its output ports.
@@ -49,6 +51,7 @@ class Member:
     factory: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     attempts: Attempts | None = None
+    restart: RestartPolicy = NEVER
     where: tuple[str, int] = ("", 0)
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
@@ -93,6 +96,7 @@ def make_member(
     config: Mapping[str, Any] | None,
     attempts: Attempts | None,
     where: tuple[str, int],
+    restart: RestartPolicy | None = None,
 ) -> Member:
     """Make a component, and what the runtime keeps about it."""
     component = build_component(name, factory, config, attempts=attempts)
@@ -101,10 +105,24 @@ def make_member(
     status = getattr(component, "status", None)
     if not isinstance(status, ComponentStatus):
         status = ComponentStatus(name)
-    needs = resources_of(component)
     return Member(
-        name, component, status, ports_of(component), needs, factory, dict(config or {}), attempts, where
+        name,
+        component,
+        status,
+        ports_of(component),
+        resources_of(component),
+        factory,
+        dict(config or {}),
+        attempts,
+        restart or own_restart(component) or NEVER,
+        where,
     )
+
+
+def own_restart(what: Any) -> RestartPolicy | None:
+    """Return what a component, its class or its function says of restarts; None where it says nothing."""
+    said = getattr(getattr(what, "function", what), "restart", None)
+    return RestartPolicy.of(said) if isinstance(said, (RestartPolicy, str)) else None
 
 
 def give(
@@ -156,4 +174,4 @@ def port_type(declared: Mapping[str, Port] | None, port: str) -> Any:
     return Any if declared is None else declared[port].type
 
 
-__all__ = ["Connection", "Member", "give", "make_member", "only_port", "port_type"]
+__all__ = ["Connection", "Member", "give", "make_member", "only_port", "own_restart", "port_type"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextvars import copy_context
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import (
@@ -28,6 +31,7 @@ from headrace.exceptions import SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
 from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
+from headrace.model.restart_policy import RestartCounter
 from headrace.model.scope import seen_from
 from headrace.streams.message_ids import MessageIds
 
@@ -37,12 +41,16 @@ from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
 from .driven import leaves, root_task, without_groups_of_one
 from .fusing import fuse
+from .hands import Hands
 from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
 from .pausing import Pausing
+from .redriving import Redriving
+from .renewal import renew
 from .resources import Resources
+from .restarting import Restarter, Site, restarts_of
 from .supervisor import Supervised
 from .wiring import Member
 from .working_away import give_workers
@@ -80,8 +88,7 @@ class Run:
         self._timeouts = timeouts
         self._dead_letters = dead_letters
         self._on_end = on_end
-        self._letters_before = dead_letters.total
-        self._revived = 0
+        self._redriving = Redriving(harness.wiring, dead_letters)
         self._to_redrive = redrive
         self.redriven = 0
         self.announced = False
@@ -98,6 +105,9 @@ class Run:
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
+        self._hurry = Event()
+        self._outside = copy_context()
+        self._restarter: Restarter | None = None
         self._phases = CancelScope()
         self._stop_began: float | None = None
         self._stop_requested = False
@@ -126,6 +136,7 @@ class Run:
             return
         self._stop_began = current_time()
         self.stop_event.set()
+        self._hurry.set()
         self._log.info("stopping")
         self.pausing.resume(None)  # so that nothing is left behind
         self._drain.begin()
@@ -254,8 +265,12 @@ class Run:
         """Start all members, downstream first: whoever sends finds its reader there."""
         fuse(self._wiring, enabled=self._harness.fuse)
         assert self.task_group is not None
+        self._outside = copy_context()
+        self._restarter = self._make_restarter()
+        hands, chance = Hands(self._dead_letters), random.random
         for member in members:
-            one = Supervised(member, self._harness, self._dead_letters, self._has_ended, self._log)
+            counter = RestartCounter(member.restart, clock=current_time, random=chance)
+            one = Supervised(member, self._harness, self, hands, counter, self._log)
             one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)
@@ -275,12 +290,51 @@ class Run:
             self._all_ended.set()
         self._log.info("running", components=len(members), edges=len(self._wiring.edges))
 
-    def _has_ended(self, one: Supervised) -> None:
+    def _make_restarter(self) -> Restarter:
+        site = Site(
+            running=self._running,
+            topology=self._wiring.topology(),
+            strategy=self._harness.strategy,
+            timeouts=self._timeouts,
+            lifecycle=self._lifecycle,
+            dead_letters=self._dead_letters,
+            renew=self._renew,
+            launch=self._launch,
+            hurry=self._hurry,
+            logger=self._log,
+        )
+        return Restarter(site)
+
+    def _renew(self, member: Member) -> None:
+        renew(self._wiring, member)
+        self._give_resources(member)
+
+    def _launch(self, fn: Callable[..., Coroutine[Any, Any, None]], *args: object, name: str) -> None:
+        """Start a task; it sees the context variables as they were before any component ran."""
+        assert self.task_group is not None
+        self._outside.run(partial(self.task_group.start_soon, fn, *args, name=name))
+
+    @property
+    def supervised(self) -> Mapping[str, Supervised]:
+        """The members that run, or have run, by name."""
+        return self._running
+
+    @property
+    def draining(self) -> bool:
+        """Whether the system is to end."""
+        return self._stop_began is not None
+
+    def restart(self, one: Supervised, pause: float) -> None:
+        """Have a component live again, after a pause; called in its task, so it must not wait."""
+        assert self._restarter is not None
+        self._restarter.restart(one, pause)
+
+    def has_ended(self, one: Supervised) -> None:
         """Take note of a member's end; runs in its task, so it must not wait."""
         if one.forced_at:
             self._drain.name(one, f"{one.forced_at}, which swallows cancellation")
         if one.error is not None:
-            self._failures.append(Failure(one.member.name, "process", one.error))
+            self._failures += one.failures
             self._begin_drain()
         if one.member.name in self._units:
             self._units[one.member.name].stir()
@@ -289,31 +343,9 @@ class Run:
         if not self._alive:
             self._all_ended.set()
 
-    # --- dead letters ------------------------------------------------------------------------------
-
     def redrive(self, letters: Iterable[DeadLetter]) -> int:
-        """Put letters back on the edges they came by, where the reader has not ended.
-
-        Returns:
-            How many went back.
-        """
-        known = {letter.number for letter in self._dead_letters.letters()}
-        back: dict[str, list[DeadLetter]] = {}
-        for letter in letters:
-            edge = self._wiring.edges.get(letter.edge)
-            if edge is not None and not edge.reader_ended and letter.number in known:
-                back.setdefault(letter.edge, []).append(letter)
-        for key, some in back.items():
-            edge = self._wiring.edges[key]
-            for letter in some:
-                self._dead_letters.discard(letter.number)
-                if letter.number > self._letters_before:  # it is in the books of this run: not dead after all
-                    edge.dead_lettered -= 1
-                    self._revived += 1
-                else:
-                    edge.accept_again()
-            edge.inlet.put_back(edge, [letter.message for letter in some])
-        number = sum(map(len, back.values()))
+        """Put letters back on the edges they came by, where the reader has not ended; returns how many."""
+        number = self._redriving.redrive(letters)
         if number:
             self._log.info("redriven", letters=number)
         return number
@@ -322,7 +354,6 @@ class Run:
 
     def _make_report(self, outcome: Outcome, began: float) -> ShutdownReport:
         now = current_time()
-        letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
         ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
         for wrong in ledger.disagreements():
@@ -336,7 +367,8 @@ class Run:
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
             ledger=ledger,
-            dead_letters=letters,
+            dead_letters=self._redriving.letters(),
+            restarts=restarts_of(self._running.values(), self._lifecycle.between_lives),
         )
 
     @property
@@ -347,7 +379,7 @@ class Run:
     @property
     def dead(self) -> int:
         """How many messages have died in this run, also those whose letters were discarded."""
-        return self._dead_letters.total - self._letters_before - self._revived
+        return self._redriving.dead
 
     def _raise_failures(self, report: ShutdownReport) -> None:
         for failure in report.failures:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from headrace.model.component_status import ComponentState
 from headrace.model.latency import LatencySummary
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import RunIn
+from headrace.model.report import describe
 
 from .replicas import names_of_replicas
+from .supervisor import Supervised
 from .wiring import Wiring
 from .working_away import run_in_of
 
@@ -28,6 +32,10 @@ class ComponentStatistics:
         last_transition: When its state changed last, in seconds since the epoch.
         run_in: Where its function works.
         paused: Whether nothing is handed to it until it is resumed; it keeps its state meanwhile.
+        restarts: How often it was restarted in the run.
+        redelivered: How many messages it was given once more, because it had them in hand when a life of it ended.
+        last_error: What it has failed with last in the run, in a line; empty where it has not.
+        next_restart_in: Seconds until it is restarted, where it waits for that; None where it does not.
     """
 
     name: str
@@ -37,6 +45,10 @@ class ComponentStatistics:
     last_transition: float
     run_in: RunIn = "loop"
     paused: bool = False
+    restarts: int = 0
+    redelivered: int = 0
+    last_error: str = ""
+    next_restart_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class EdgeStatistics:
         waiting_receivers: Tasks that wait for a message.
         open: Whether messages can still go through it.
         latency: How long messages lay on it, of a few that were followed; in seconds.
+        redelivered: How many messages of it were delivered again after a crash of the reader.
     """
 
     ledger: EdgeLedger
@@ -58,6 +71,7 @@ class EdgeStatistics:
     waiting_receivers: int
     open: bool
     latency: LatencySummary = field(default_factory=LatencySummary)
+    redelivered: int = 0
 
     @property
     def buffered(self) -> int:
@@ -84,8 +98,12 @@ class SystemStatistics:
     replicas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistics:
+def take_statistics(
+    name: str, running: bool, wiring: Wiring, supervised: Mapping[str, Supervised] | None = None
+) -> SystemStatistics:
     """Return the snapshot; safe from any thread, because it only reads."""
+    lives = dict(supervised or {})
+    hands = next((one.hands for one in lives.values()), None)
     components = {
         member.name: ComponentStatistics(
             member.name,
@@ -95,6 +113,7 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
             member.status.last_transition,
             run_in_of(member.component),
             member.paused,
+            **_lives(lives.get(member.name)),
         )
         for member in list(wiring.members.values())
     }
@@ -106,11 +125,25 @@ def take_statistics(name: str, running: bool, wiring: Wiring) -> SystemStatistic
             len(edge.inlet.hungry),
             not (edge.sender_ended or edge.reader_ended),
             edge.latency.histogram.summary(),
+            redelivered=0 if hands is None else hands.redelivered[key],
         )
         for key, edge in list(wiring.edges.items())
     }
     replicas = MappingProxyType(names_of_replicas(wiring.replicas))
     return SystemStatistics(name, running, MappingProxyType(components), MappingProxyType(edges), replicas)
+
+
+def _lives(one: Supervised | None) -> dict[str, Any]:
+    """Return what is known of a component's lives in the run under way, or in the last one."""
+    if one is None:
+        return {}
+    at = one.next_restart
+    return {
+        "restarts": one.restarts,
+        "redelivered": one.redelivered,
+        "last_error": "" if one.last_error is None else describe(one.last_error),
+        "next_restart_in": None if at is None else max(0.0, at - time.monotonic()),
+    }
 
 
 __all__ = ["ComponentStatistics", "EdgeStatistics", "SystemStatistics", "take_statistics"]

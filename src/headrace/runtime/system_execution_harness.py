@@ -16,6 +16,7 @@ from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotR
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
 from headrace.model.report import DeadLetter, ShutdownReport
+from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
 from .collecting import collect
@@ -43,6 +44,9 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: Seconds that a source has to end by itself when the system stops.
         dead_letter_limit: How many dead letters are kept before the components that fail wait.
         fuse: Whether linear runs of synchronous functions may work in one task.
+        restart: When components are restarted that do not say so themselves: ``never`` where None.
+        strategy: Who is restarted with a component that failed: ``one_for_one``, nobody else; ``rest_for_one``, all
+            downstream of it; ``one_for_all``, all.
 
     Raises:
         ConfigError: A number does not fit.
@@ -59,8 +63,11 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: float = 0.5,
         dead_letter_limit: int = 10_000,
         fuse: bool = True,
+        restart: RestartPolicy | When | None = None,
+        strategy: Strategy = "one_for_one",
     ) -> None:
-        super().__init__(name, buffer_size)
+        super().__init__(name, buffer_size, restart)
+        self.strategy = check_strategy(strategy)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
@@ -97,7 +104,8 @@ class SystemExecutionHarness(SystemBuilder):
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
-        return take_statistics(self.name, self.running, self.wiring)
+        run = self._run or self._last
+        return take_statistics(self.name, self.running, self.wiring, None if run is None else run.supervised)
 
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""

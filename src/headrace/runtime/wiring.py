@@ -21,6 +21,7 @@ from headrace.exceptions import (
 from headrace.model.endpoint import Endpoint, did_you_mean
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Replicas
 from headrace.model.port import misfit, type_name
+from headrace.model.restart_policy import RestartPolicy
 from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
@@ -66,10 +67,11 @@ class Wiring(Roster):
         attempts: Attempts | None = None,
         where: tuple[str, int] = ("", 0),
         replicas: Replicas | None = None,
+        restart: RestartPolicy | None = None,
     ) -> Registered:
         """Take a component, or several replicas of it, into the system under a name of its own."""
         self._check_name(name, factory)
-        new = self._make(name, factory, config, attempts, where, replicas)
+        new = self._make(name, factory, config, attempts, where, replicas, restart)
         self._take(new)
         for member in self.members_of(name):
             self._open_ports(member)
@@ -92,7 +94,8 @@ class Wiring(Roster):
         self._refuse_replica(name)
         self._check_object(name, factory)
         replicas = old.options if isinstance(old, ReplicaSet) and can_be_replicated(factory) else None
-        new = self._make(name, factory, config, None, self.member_of(name).where, replicas)
+        before = self.member_of(name)
+        new = self._make(name, factory, config, None, before.where, replicas, before.restart)
         if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
             new.inputs |= old.inputs
         stop_timeout = self.member_of(name).stop_timeout
@@ -131,11 +134,16 @@ class Wiring(Roster):
     def _open_ports(self, member: Member) -> None:
         for port in member.ports.outputs or ():
             self._outlet(member, port)
+        self.leave_optional_out(member)
         for port, declared in (member.ports.inputs or {}).items():
+            if not (declared.optional and declared.attribute) and port not in member.inlets:
+                member.inlets[port] = Inlet(f"{member.name}.{port}")
+
+    def leave_optional_out(self, member: Member) -> None:
+        """Let the attributes of optional inputs be None until something is connected to them."""
+        for declared in (member.ports.inputs or {}).values():
             if declared.optional and declared.attribute:
                 setattr(member.component, declared.attribute, None)
-            elif port not in member.inlets:
-                member.inlets[port] = Inlet(f"{member.name}.{port}")
 
     # --- connections ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import anyio
 from anyio import EndOfStream
 
 from .edge import Edge
+from .redelivery import Piece
 
 if TYPE_CHECKING:
     from .receive_stream import EdgeReceiveStream
@@ -28,29 +29,34 @@ class Batch(Generic[T]):
     __slots__ = ("_missing", "_size", "_stream", "pieces")
 
     def __init__(self, stream: EdgeReceiveStream[T], size: int) -> None:
-        self.pieces: list[tuple[Edge[T], list[T]]] = []
+        self.pieces: list[Piece] = []
         self._stream = stream
         self._missing = self._size = size
 
     def count_of(self, edge: Edge[T]) -> int:
         """Count the messages that came by an edge."""
-        return sum(len(piece) for origin, piece in self.pieces if origin is edge)
+        return sum(len(piece.messages) for piece in self.pieces if piece.edge is edge)
+
+    @property
+    def holds_alone(self) -> bool:
+        """Whether it has a message that is to be the only one in hand."""
+        return any(again.alone for piece in self.pieces for again in piece.again)
 
     def take_more(self) -> bool:
-        """Add what there is; returns whether there was anything."""
+        """Add what there is; returns whether there was anything, or it is to be handed over as it is.
+
+        A message that is delivered alone is a batch of its own.
+        """
         self._stream.give_back()
         inlet = self._stream.inlet
-        edge = inlet.next_lane()
-        if edge is None:
+        if self.pieces and inlet.goes_alone:
+            self._missing = 0
+            return True
+        piece = inlet.take_piece(self._missing)
+        if piece is None:
             return False
-        more = edge.take(self._missing)
-        self.pieces.append((edge, more))
-        self._missing -= len(more)
-        if inlet.hungry and inlet.has_stored:
-            inlet.wake()
-        for tap in inlet.taps:
-            for message in more:
-                tap(message)
+        self.pieces.append(piece)
+        self._missing = 0 if inlet.is_alone(piece) else self._missing - len(piece.messages)
         return True
 
     async def gather(self, within: float) -> None:
@@ -70,7 +76,7 @@ class Batch(Generic[T]):
     def give_back(self) -> None:
         """Put all of it back on its edges, to be received next."""
         pieces, self.pieces, self._missing = self.pieces, [], self._size
-        self._stream.inlet.put_back_all(pieces)
+        self._stream.inlet.put_back_pieces(pieces)
 
 
 class Batches(AsyncIterator[list[T]]):

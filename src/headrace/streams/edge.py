@@ -113,7 +113,7 @@ class Edge(Generic[T]):
 
     @property
     def buffered(self) -> int:
-        """How many messages were accepted and not handed over yet."""
+        """How many messages were accepted and not handed over yet; those to be delivered again do not count."""
         number = len(self.store)  # written out: one message at a time asks four times
         carrier, outlet = self.inlet.carrier, self.outlet
         if carrier is not None and carrier.edge is self:
@@ -121,6 +121,12 @@ class Edge(Generic[T]):
         if outlet.pending:
             number += outlet.pending_for(self)
         return number
+
+    @property
+    def waiting(self) -> int:
+        """How many messages were accepted and are to be handed over: what is buffered, or comes again."""
+        line = self.inlet.line
+        return self.buffered + (0 if line is None else line.count_of(self))
 
     @property
     def free(self) -> int:
@@ -138,9 +144,11 @@ class Edge(Generic[T]):
         return self.full and self.options.when_full == "block" and not self.ended
 
     def messages(self) -> list[T]:
-        """Return what was accepted and not handed over yet, the oldest first."""
+        """Return what was accepted and is to be handed over, the oldest first."""
         pending = self.outlet.pending if self.outlet.pending_for(self) else []
-        return [*self.inlet.chunk_of(self), *self.store.messages(), *pending]
+        line = self.inlet.line
+        again = [] if line is None else [entry.message for entry in line.entries if entry.edge is self]
+        return [*again, *self.inlet.chunk_of(self), *self.store.messages(), *pending]
 
     # --- messages come and go ------------------------------------------------------------------------
 
@@ -302,7 +310,7 @@ class Edge(Generic[T]):
             acknowledged=self.acknowledged,
             dropped=dict(self.dropped),
             dead_lettered=self.dead_lettered,
-            buffered=self.buffered,
+            buffered=self.waiting,
             in_hand=self.inlet.in_hand_of(self),
         )
 

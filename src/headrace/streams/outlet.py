@@ -118,8 +118,19 @@ class Outlet(Spread[T]):
     def open(self) -> EdgeSendStream[T]:
         """Return a new handle on this port."""
         handle = EdgeSendStream(self)
+        if self.ended:
+            handle.retire()
         self.handles.append(handle)
         return handle
+
+    def retire_handles(self) -> None:
+        """End the life of all handles without ending the port; the next life has one from ``open``.
+
+        They refuse every further call with ``ClosedResourceError``, and those that wait for room send nothing.
+        """
+        for handle in self.handles:
+            handle.retire()
+        self.handles = []
 
     @property
     def open_handles(self) -> int:

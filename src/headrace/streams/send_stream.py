@@ -216,6 +216,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         for waiter in self.waiters:
             waiter.serve()
 
+    def retire(self) -> None:
+        """Refuse further calls for good, because the life of the component that has this handle is over."""
+        self._final = True
+        self.shut()
+
     async def aclose(self) -> None:
         """Do what ``close`` does."""
         self.close()
