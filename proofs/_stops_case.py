@@ -86,6 +86,7 @@ def draw(seed: int, backend: str) -> Case:
     if how == "escalation":
         moment = "run" if moment == "start" else moment
     crash_at = source.randrange(1, 100) if how == "escalation" or moment == "restart" else 0
+    restarts, pause = (source.randrange(5), 0.01) if how == "escalation" else (100, source.choice([0.0, 0.3]))
     return Case(
         seed,
         backend,
@@ -96,6 +97,8 @@ def draw(seed: int, backend: str) -> Case:
         Plan(
             awkward,
             crash_at,
+            restarts if crash_at else 0,
+            pause,
             process=source.random() < 0.7,
             slow_setup=source.choice([0.0, 0.2]) if moment == "start" else 0.0,
             buffer_size=source.choice([1, 10, 100]),

@@ -21,6 +21,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from headrace import HarnessComponent, Resource, System, component
 from headrace.exceptions import ComponentError
+from headrace.model.restart_policy import Backoff, RestartPolicy
 
 Awkward = Literal[
     "", "hangs", "swallows", "slow clean-up", "clean-up raises", "holds a thread", "crashes late"
@@ -35,7 +36,9 @@ class Plan:
 
     Attributes:
         awkward: What is wrong with one of its components.
-        crash_at: The message at which a raw component crashes; 0 for never.
+        crash_at: The message at which a raw component crashes, in each of its lives; 0 for never.
+        restarts: How often that is restarted; 0 for never.
+        pause: Seconds before each of these restarts.
         process: Whether it has a worker process, which takes a while to start.
         slow_setup: Seconds that one set-up takes.
         buffer_size: Of its edges.
@@ -44,6 +47,8 @@ class Plan:
 
     awkward: Awkward = ""
     crash_at: int = 0
+    restarts: int = 0
+    pause: float = 0.0
     process: bool = True
     slow_setup: float = 0.0
     buffer_size: int = 100
@@ -239,7 +244,9 @@ def make_system(plan: Plan) -> System:
     system.add("double", double)
     system.add("even", even)
     system.add("server", Server, slow_setup=plan.slow_setup)
-    system.add("raw", Raw, crash_at=plan.crash_at)
+    backoff = Backoff(first=plan.pause, longest=max(plan.pause, 1.0), jitter=0.0)
+    policy = RestartPolicy("failure" if plan.restarts else "never", max(plan.restarts, 1), backoff=backoff)
+    system.add("raw", Raw, crash_at=plan.crash_at, restart=policy)
     system.add("slow", slow)
     system.add("thread", in_thread)
     system.add("writer", Writer, folder=plan.folder)

@@ -16,11 +16,19 @@ from hypothesis import strategies as st
 
 from headrace import HarnessComponent, Rejected, component
 from headrace.exceptions import HeadraceError
+from headrace.model.restart_policy import Backoff, RestartPolicy
 from headrace.runtime.system_execution_harness import System
 
 FAULTS = ("none", "none", "raises", "returns", "hangs", "slow", "rejects", "setup", "cleanup")
 KINDS = ("raw", "batches", "function", "async function", "concurrent", "generator", "thread")
 ENDLESS = 10**9
+QUICK = Backoff(0.001, 0.002)
+RESTARTS = (
+    RestartPolicy("never"),
+    RestartPolicy("failure", backoff=QUICK),
+    RestartPolicy("failure", max_restarts=100, backoff=QUICK),
+    RestartPolicy("always", backoff=QUICK),
+)
 ENDS = ("finish", "stop", "stop twice", "cut off", "cancel", "pause and stop", "pause and cancel")
 
 
@@ -34,6 +42,7 @@ class Node:
     on_error: str
     replicas: int
     fan_out: str
+    restart: RestartPolicy
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Plan:
     after: int
     fuse: bool
     redrive: bool
+    strategy: str
 
 
 @st.composite
@@ -61,6 +71,7 @@ def plans(draw: st.DrawFn) -> Plan:
             draw(st.sampled_from(["dead_letter", "drop", "reject", "crash"])),
             draw(st.sampled_from([1, 1, 1, 2])),
             draw(st.sampled_from(["broadcast", "broadcast", "balance", "by_key"])),
+            draw(st.sampled_from(RESTARTS)),
         )
         for _ in range(size)
     )
@@ -88,6 +99,7 @@ def plans(draw: st.DrawFn) -> Plan:
         draw(st.integers(0, 30)),
         draw(st.booleans()),
         draw(st.booleans()),
+        draw(st.sampled_from(["one_for_one", "rest_for_one", "one_for_all"])),
     )
 
 
@@ -225,14 +237,19 @@ def source_of(world: World) -> Any:
 def system_of(plan: Plan, world: World) -> System:
     """Return the drawn system."""
     system = System(
-        shutdown_timeout=0.05, source_grace=0.01, cleanup_timeout=0.5, setup_timeout=5, fuse=plan.fuse
+        shutdown_timeout=0.05,
+        source_grace=0.01,
+        cleanup_timeout=0.5,
+        setup_timeout=5,
+        fuse=plan.fuse,
+        strategy=plan.strategy,  # type: ignore[arg-type]
     )
     targets = {b for _, b, _, _ in plan.links}
     for number, node in enumerate(plan.nodes):
         made: Any = type("OneRaw", (Raw,), {"node": node, "world": world})
         if node.kind not in ("raw", "batches"):
             made = function_of(node, world) if number in targets else source_of(world)
-        system.add(f"n{number}", made, replicas=node.replicas)
+        system.add(f"n{number}", made, replicas=node.replicas, restart=node.restart)
     for a, b, size, when_full in plan.links:
         system.connect(f"n{a}.out", f"n{b}.in", buffer_size=size, when_full=when_full)  # type: ignore[arg-type]
     for number, node in enumerate(plan.nodes):
