@@ -131,7 +131,7 @@ class Swallows(Sink):
 class Blocks(Sink):
     async def take(self, message: int) -> None:
         at_work()
-        time.sleep(3600)
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
 
 
 class HoldsAThread(Sink):
@@ -185,8 +185,8 @@ class TakesThree(Sink):
 
 class ToAFullDisk(Sink):
     async def take(self, message: int) -> None:
-        with open("/dev/full", "w") as file:
-            file.write(f"{message}\n")
+        async with await anyio.open_file("/dev/full", "w") as file:
+            await file.write(f"{message}\n")
 
 
 @component(attempts=1)
@@ -196,6 +196,17 @@ def never(number: int) -> None:
     raise ValueError("never")
 
 
+class Sleeps(Sink):
+    async def take(self, message: int) -> None:
+        time.sleep(0.001)  # noqa: ASYNC251 - that is the fault
+
+
+class Forgets(Pass):
+    async def process(self) -> None:
+        async for message in self.in_:
+            self.out.send(message)  # type: ignore[unused-coroutine]  # that is the fault
+
+
 class Ping(HarnessComponent):
     """Sends twice as much as it gets, to itself by way of its neighbour."""
 
@@ -203,6 +214,7 @@ class Ping(HarnessComponent):
     out: Out[int]
 
     async def process(self) -> None:
+        at_work()
         async for message in self.in_:
             await self.out.send(message)
             await self.out.send(message)
@@ -247,7 +259,20 @@ own = chain(ten, RaisesOwn)
 poison = chain(ten, Poisoned, show, poisoned={"attempts": 2, **RESTARTS})
 full_of_letters = chain(numbers, never, options={"dead_letter_limit": 5, **SHORT})
 ends_early = chain(ten, TakesThree)
-full_disk = chain(ten, ToAFullDisk, toafulldisk={"attempts": 9, "restart": RestartPolicy(max_restarts=2, backoff=QUICK)})
-deadlock = chain(ten, Ping, Pass)
+full_disk = chain(ten, ToAFullDisk, toafulldisk={"restart": RestartPolicy(max_restarts=2, backoff=QUICK)})
+deadlock = chain(ten, Ping, Pass, options=SHORT)
 deadlock.connect("pass", "ping")
 alone = chain(ten)
+sleeps = chain(ten, Sleeps)
+
+
+def forgets() -> System:
+    return chain(ten, Forgets, show)
+
+
+def cannot_travel() -> System:
+    @component(run_in="process")
+    def local(number: int) -> None:
+        """Do nothing."""
+
+    return chain(ten, local)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import pytest
 from anyio import create_task_group, fail_after
 
 from headrace.authoring.function_component import component
@@ -43,6 +44,7 @@ async def test_a_full_store_makes_who_fails_wait_until_there_is_room() -> None:
     assert store.total == 3
 
 
+@pytest.mark.fault(17)
 async def test_a_poison_message_is_tried_put_away_and_the_rest_goes_on(parts: SimpleNamespace) -> None:
     tried = 0
 
@@ -70,6 +72,7 @@ async def test_a_poison_message_is_tried_put_away_and_the_rest_goes_on(parts: Si
     assert report.exit_code(allow_dead=True) == 0
 
 
+@pytest.mark.fault(18)
 async def test_a_store_that_blocks_a_drain_is_reported_and_nothing_is_dropped(parts: SimpleNamespace) -> None:
     @component(attempts=1)
     async def fragile(number: int) -> None:

@@ -40,10 +40,11 @@ class Notes:
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
 
-    __slots__ = ("done", "driven", "member", "notes", "overrun", "scope")
+    __slots__ = ("done", "driven", "member", "notes", "overrun", "phase", "scope")
 
-    def __init__(self, member: Member, driven: Driven, notes: Notes) -> None:
+    def __init__(self, member: Member, phase: Phase, driven: Driven, notes: Notes) -> None:
         self.member = member
+        self.phase = phase
         self.driven = driven
         self.notes = notes
         self.scope = CancelScope()
@@ -135,7 +136,7 @@ class Lifecycle:
                         if notes.failures:
                             break
                         touched[-1].append(member)
-                        step = self._step(member, steps, notes, self._setup_of(member))
+                        step = self._step(member, "setup", steps, notes, self._setup_of(member))
                         group.start_soon(self._set_up_one, step, timeout, group.cancel_scope)
                         await checkpoint()  # in this order, on trio too
                     begun.set()
@@ -196,7 +197,7 @@ class Lifecycle:
                     for member in reversed(layer):
                         if member.name in self._touched:
                             self._touched.remove(member.name)
-                            step = self._step(member, steps, notes, member.component.cleanup)
+                            step = self._step(member, "cleanup", steps, notes, member.component.cleanup)
                             group.start_soon(self._clean_up_one, step)
                             await checkpoint()  # in this order, on trio too
                     begun.set()
@@ -233,8 +234,15 @@ class Lifecycle:
         for step in steps:
             self._steps.pop(step.member.name, None)
 
-    def _step(self, member: Member, steps: list[_Step], notes: Notes, call: Callable[[], Any]) -> _Step:
-        step = self._steps[member.name] = _Step(member, Driven(call), notes)
+    def phase_of(self, name: str) -> Phase:
+        """Return in which phase of its life a component is now."""
+        step = self._steps.get(name)
+        return "process" if step is None else step.phase
+
+    def _step(
+        self, member: Member, phase: Phase, steps: list[_Step], notes: Notes, call: Callable[[], Any]
+    ) -> _Step:
+        step = self._steps[member.name] = _Step(member, phase, Driven(call), notes)
         steps.append(step)
         return step
 
