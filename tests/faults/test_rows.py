@@ -56,9 +56,12 @@ def test_a_set_up_that_hangs(backend: str, shows: Shows) -> None:
     "nothing is "
     "lost. Without one (the default) the system drains and fails, with exit code 1.",
     sees=[
-        "x raisesonce crashed: ValueError not that one at systems.py:...",
+        "x raisesonce crashed (attempt 1/3, retry in 0.01 s): ValueError not that one at systems.py:...; its 1 "
+        "message "
+        "in hand will come again",
         "...component restarted component=raisesonce restarts=1",
         "got 3",
+        "restarted: raisesonce 1 time, 1 message delivered again, last error: ValueError not that one",
         "in 10 out 10 rejected 0 lost 0 in ... s",
     ],
 )
@@ -74,15 +77,17 @@ def test_a_process_that_raises_is_restarted(backend: str, shows: Shows) -> None:
     "fails. The "
     "first error of those in a row comes first; exit code 1.",
     sees=[
-        "...component restarted component=raisesalways restarts=3",
-        "failed: raisesalways crashed: ConnectionError no connection, try 1 at systems.py:...",
+        "x raisesalways crashed (given up after 3 restarts): ConnectionError no connection, try 4 at "
+        "systems.py:...",
+        "failed: raisesalways crashed after 3 restarts within 60 s: ConnectionError no connection, try 1 at "
+        "systems.py:...",
         "failed: raisesalways crashed: ConnectionError no connection, try 4 at systems.py:...",
         "lost on ten.out -> raisesalways.in: 10 dropped (reader_ended)",
     ],
 )
 def test_a_restart_storm_escalates(backend: str, shows: Shows) -> None:
     text = shows("storm", backend, code=1)
-    assert text.index("failed: raisesalways crashed: ConnectionError no connection, try 1") < text.index(
+    assert text.index("failed: raisesalways crashed after 3 restarts within 60 s") < text.index(
         "failed: raisesalways crashed: ConnectionError no connection, try 4"
     )
 
@@ -233,7 +238,9 @@ def test_a_cycle_of_full_buffers(backend: str, shows: Shows) -> None:
     "system goes on; "
     "exit code 4.",
     sees=[
-        "x poisoned crashed: ValueError poison at systems.py:...",
+        "x poisoned crashed (attempt 2/3, retry in 0.01 s): ValueError poison at systems.py:...; message saved "
+        "as dead "
+        "letter 1",
         "dead letters: 1",
         "1 in poisoned: ValueError poison at systems.py:...",
         "got 9",
@@ -278,10 +285,12 @@ def test_a_reader_that_ends_with_messages_buffered(backend: str, shows: Shows) -
     44,
     "It is retried by the restart policy, then given up; nothing is acknowledged that was not written.",
     sees=[
-        "x toafulldisk crashed: OSError [Errno 28] No space left on device at systems.py:...",
+        "x toafulldisk crashed (attempt 1/2, retry in 0.01 s): OSError [Errno 28] No space left on device at "
+        "systems.py:...; its 1 message in hand will come again",
         "...component restarted component=toafulldisk restarts=2",
         "ten.out -> toafulldisk.in        10             0 ...",
-        "failed: toafulldisk crashed: OSError [Errno 28] No space left on device at systems.py:...",
+        "failed: toafulldisk crashed after 2 restarts within 60 s: OSError [Errno 28] No space left on device at "
+        "systems.py:...",
     ],
 )
 def test_a_target_that_takes_nothing_any_more(backend: str, shows: Shows) -> None:

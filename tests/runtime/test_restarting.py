@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio import ClosedResourceError, create_task_group, fail_after
+from tests.runtime import worker_parts
 
 from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed, component
 
@@ -608,3 +610,88 @@ async def test_a_run_that_is_cancelled_between_two_lives_ends_at_once(
     assert system.report.outcome == "cancelled"
     assert system.report.ledger.closes
     assert not system.running
+
+
+# --- functions ---------------------------------------------------------------------------------
+
+
+def crash(system: System, name: str) -> None:
+    """Let a task of a component fail at its next turn."""
+
+    async def fail() -> None:
+        raise ValueError("beside it")
+
+    assert system._run is not None
+    system._run.supervised[name].spawn(fail)
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrency": 3}, {"concurrency": 3, "ordered": False}])
+@pytest.mark.parametrize("is_slow", [True, False])
+async def test_a_function_whose_component_crashes_at_any_wait_loses_and_duplicates_nothing(
+    options: dict[str, Any], is_slow: bool
+) -> None:
+    calls = 0
+    got: list[int] = []
+
+    async def work(message: int) -> int:
+        nonlocal calls
+        calls += 1
+        if calls % 7 == 0:
+            crash(system, "work")
+        for _ in range(message % 4 if is_slow else 0):
+            await anyio.lowlevel.checkpoint()
+        return message
+
+    system = System(buffer_size=4)
+    system.add("numbers", component(hundred))
+    system.add("work", component(**options)(work), restart=OFTEN)
+    system.add("sink", component(got.append))
+    system.connect("numbers", "work")
+    system.connect("work", "sink")
+    with fail_after(30):
+        report = await system.run()
+    if options.get("ordered", True):
+        assert got == list(range(100))
+    assert sorted(got) == list(range(100))
+    assert report.ledger.closes
+    assert report.dead_letters == ()
+    [restarts] = report.restarts
+    assert restarts.restarts >= 5
+    assert restarts.redelivered >= is_slow
+    assert restarts.state_lost == ""
+
+
+async def test_a_worker_process_that_dies_is_started_again_with_its_component(tmp_path: Path) -> None:
+    got: list[int] = []
+    system = System()
+    system.add("numbers", component(hundred))
+    system.add("work", worker_parts.exit_once, path=str(tmp_path / "died"), restart=AT_ONCE, run_in="process")
+    system.add("sink", component(got.append))
+    system.connect("numbers", "work")
+    system.connect("work", "sink")
+    with fail_after(60):
+        report = await system.run()
+    assert sorted(got) == list(range(100))
+    assert [one.restarts for one in report.restarts] == [1]
+    assert report.exit_code() == 0
+
+
+async def test_threads_are_started_again_with_their_component() -> None:
+    got: list[int] = []
+
+    def work(message: int) -> int:
+        if message == 50:
+            raise ValueError("fifty")
+        return message
+
+    system = System()
+    system.add("numbers", component(hundred))
+    system.add("work", component(run_in="thread", on_error="crash", attempts=1)(work), restart=AT_ONCE)
+    system.add("sink", component(got.append))
+    system.connect("numbers", "work")
+    system.connect("work", "sink")
+    with fail_after(60):
+        report = await system.run()
+    assert got == [n for n in range(100) if n != 50]
+    assert [letter.message for letter in report.dead_letters] == [50]
+    assert [one.restarts for one in report.restarts] == [1]

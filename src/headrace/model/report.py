@@ -59,6 +59,29 @@ class Overrun:
 
 
 @dataclass(frozen=True, slots=True)
+class Crash:
+    """The last crash of a component, and what follows.
+
+    Attributes:
+        component: Its name.
+        error: The error.
+        restart: Which restart it is followed by, of those that count; 0 where it is given up.
+        of: How many there may be, or, where it is given up, how many were in vain.
+        after: Seconds until the restart.
+        letters: The numbers of the dead letters that messages in hand have become.
+        again: How many messages in hand will be delivered again.
+    """
+
+    component: str
+    error: BaseException
+    restart: int = 0
+    of: int = 0
+    after: float = 0.0
+    letters: tuple[int, ...] = ()
+    again: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Restarts:
     """How often a component was restarted in a run, and what that has cost.
 
@@ -174,6 +197,7 @@ def describe(error: BaseException) -> str:
 
 
 __all__ = [
+    "Crash",
     "DeadLetter",
     "Failure",
     "Outcome",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from headrace.authoring.function_component import FunctionComponent
 from headrace.model.message import Rejected
@@ -12,6 +13,13 @@ from headrace.streams.redelivery import Redelivery
 
 from .dead_letters import DeadLetterStore
 from .wiring import Member
+
+
+class Put(NamedTuple):
+    """Where messages in hand went: the numbers of new dead letters, and how many come again."""
+
+    letters: tuple[int, ...]
+    again: int
 
 
 class Hands:
@@ -41,8 +49,9 @@ class Hands:
         for inlet in member.inlets.values():
             self._count(inlet.take_hands_back(crashed=False))
 
-    def put_back(self, member: Member, error: BaseException) -> None:
+    def put_back(self, member: Member, error: BaseException) -> Put:
         """Let what is in hand come again after a crash; what was tried often enough is put away."""
+        before, again_before = self._dead_letters.total, self.redelivered.total()
         for outlet in member.outlets.values():
             outlet.retire_handles()
         limit = deliveries(member)
@@ -52,12 +61,19 @@ class Hands:
             for one in poison:
                 self._put_away(member, inlet, one, error)
             self._count([one for one in again if one not in poison])
+        return self._put_since(before, again_before)
 
-    def put_away(self, member: Member, error: BaseException) -> None:
+    def put_away(self, member: Member, error: BaseException) -> Put:
         """Dead-letter what a component has in hand that is given up: nobody will try it again."""
+        before, again_before = self._dead_letters.total, self.redelivered.total()
         for inlet in member.inlets.values():
             for one in self._take_back(member, inlet, error):
                 self._dead_letter(member, inlet, one, error)
+        return self._put_since(before, again_before)
+
+    def _put_since(self, letters: int, again: int) -> Put:
+        numbers = range(letters + 1, self._dead_letters.total + 1)
+        return Put(tuple(numbers), self.redelivered.total() - again)
 
     def _take_back(self, member: Member, inlet: AnyInlet, error: BaseException) -> list[Redelivery[object]]:
         """Take what is in hand after a crash; of a port that the component has closed, it dies at once."""
@@ -105,4 +121,4 @@ def deliveries(member: Member) -> int:
     return min(policy_of(member).attempts, member.restart.max_restarts)
 
 
-__all__ = ["Hands", "deliveries", "policy_of"]
+__all__ = ["Hands", "Put", "deliveries", "policy_of"]

@@ -15,7 +15,7 @@ from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import ComponentError
 from headrace.model.component_status import ComponentState
-from headrace.model.report import Failure, Phase, Restarts, describe
+from headrace.model.report import Crash, Failure, Phase, Restarts, describe
 from headrace.model.restart_policy import GiveUp, Restart, RestartCounter
 
 from .driven import leaves
@@ -78,7 +78,7 @@ class Supervised:
         restarts: How often it was started again.
         next_restart: When it is to be started again, on the system's monotonic clock, which every thread can
             read; None where it is not.
-        last_restart: The verdict on its last crash, if it was to be restarted.
+        crash: Its last crash, and what followed.
         last_error: What it has last failed with.
         state_lost: What it had gathered, and lost with a life.
     """
@@ -93,12 +93,12 @@ class Supervised:
         "_phase",
         "_superior",
         "between",
+        "crash",
         "error",
         "forced_at",
         "given_up",
         "hands",
         "last_error",
-        "last_restart",
         "left",
         "member",
         "next_restart",
@@ -135,7 +135,7 @@ class Supervised:
         self.left: anyio.Event | None = None
         self.restarts = 0
         self.next_restart: float | None = None
-        self.last_restart: Restart | None = None
+        self.crash: Crash | None = None
         self.state_lost = ""
         self._harness = harness
         self._superior = superior
@@ -283,7 +283,10 @@ class Supervised:
             self.give_up(error, verdict)
             return
         self._lose_state()
-        self.hands.put_back(self.member, error)
+        put = self.hands.put_back(self.member, error)
+        self.crash = Crash(
+            self.member.name, error, verdict.number, verdict.of, verdict.after, put.letters, put.again
+        )
         self._move_to_error(error)
         self._log_crash(error, verdict)
         self._come_back(verdict)
@@ -308,7 +311,6 @@ class Supervised:
         if isinstance(verdict, Restart):
             if verdict.number == 1:
                 self._first = (phase, error)
-            self.last_restart = verdict
             self.next_restart = time.monotonic() + verdict.after
         self.last_error = error
         return verdict
@@ -318,8 +320,9 @@ class Supervised:
         self.given_up = verdict
         self._phase = phase
         self.error = self.last_error = error
-        self.next_restart = self.last_restart = None
-        self.hands.put_away(self.member, error)
+        self.next_restart = None
+        put = self.hands.put_away(self.member, error)
+        self.crash = Crash(self.member.name, error, of=verdict.restarts, letters=put.letters)
         self._move_to_error(error)
         self._log_crash(error, verdict)
         self.judge("crashed")

@@ -15,7 +15,7 @@ from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
-from headrace.model.report import DeadLetter, ShutdownReport
+from headrace.model.report import Crash, DeadLetter, Failure, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
@@ -106,6 +106,21 @@ class SystemExecutionHarness(SystemBuilder):
         """Return a snapshot of all components and edges; may be called from any thread."""
         run = self._run or self._last
         return take_statistics(self.name, self.running, self.wiring, None if run is None else run.supervised)
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """What has failed for good first in the run under way, or in the last one; None while nothing has."""
+        run = self._run or self._last
+        return None if run is None else run.first_failure
+
+    def last_crash(self, name: str) -> Crash | None:
+        """Return the last crash of a component in the run under way, or in the last one; None where none was.
+
+        It is told before the component's status moves to ``error``, so that listeners can ask what follows.
+        """
+        run = self._run or self._last
+        one = None if run is None else run.supervised.get(name)
+        return None if one is None else one.crash
 
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""
