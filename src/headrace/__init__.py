@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.model.message import Envelope, Meta, Rejected
     from headrace.model.options import Replicas
     from headrace.model.report import DeadLetter, ShutdownReport
+    from headrace.model.restart_policy import Backoff, RestartPolicy
     from headrace.runtime.dead_letters import DeadLetters
     from headrace.runtime.health import SystemHealth
     from headrace.runtime.system_execution_harness import System, SystemExecutionHarness
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accepts": "authoring.handles",
+    "Backoff": "model.restart_policy",
     "BroadcastReport": "streams.stream_framework",
     "Component": "authoring.component",
     "ComponentLike": "authoring.component",
@@ -55,6 +57,7 @@ _HOMES = {
     "Rejected": "model.message",
     "Replicas": "model.options",
     "Resource": "authoring.resource",
+    "RestartPolicy": "model.restart_policy",
     "ShutdownReport": "model.report",
     "SinkHandle": "authoring.handles",
     "SourceHandle": "authoring.handles",
@@ -73,6 +76,7 @@ _HOMES = {
 
 __all__ = [
     "Accepts",
+    "Backoff",
     "BroadcastReport",
     "Component",
     "ComponentLike",
@@ -94,6 +98,7 @@ __all__ = [
     "Rejected",
     "Replicas",
     "Resource",
+    "RestartPolicy",
     "ShutdownReport",
     "SinkHandle",
     "SourceHandle",

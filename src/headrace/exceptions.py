@@ -31,12 +31,15 @@
     ├── HarnessError
     │   ├── HarnessAlreadyRunning
     │   ├── HarnessNotRunning
+    │   ├── ComponentEndedError           pause() of a component that has ended
     │   ├── HarnessForkedError            started before a fork, used in the child
     │   ├── ResourceError                 a resource does not open, stay open or close
     │   └── SystemFailed                  what run() raises; the first error is its __cause__
     ├── StreamError
     │   ├── EdgeFullError                 (anyio.WouldBlock) when_full: error
     │   ├── InputEndedError               (anyio.EndOfStream) every sender has ended
+    │   ├── NotInHandError                (ValueError) an ack or nack of a message that is not in hand
+    │   ├── NackedError                   the error of a dead letter that was given back once too often
     │   └── ReaderEndedError              (anyio.BrokenResourceError) every reader has ended
     ├── MessageError                      the wire
     │   ├── SerializationError            names the place in the message
@@ -359,6 +362,14 @@ class HarnessNotRunning(HarnessError):
     """Raised by calls that only make sense during a run, such as ``wait()``."""
 
 
+class ComponentEndedError(HarnessError):
+    """Raised by ``pause()`` for a component that has ended for good: there is nothing to hold any more."""
+
+    def __init__(self, message: str, *, component: str = "") -> None:
+        super().__init__(message)
+        self.component = component
+
+
 class SystemFailed(HarnessError):
     """Raised by ``run()`` when the system did not end well.
 
@@ -385,6 +396,14 @@ class EdgeFullError(StreamError, anyio.WouldBlock):
 
 class InputEndedError(StreamError, anyio.EndOfStream):
     """Raised by ``receive`` when every sender has ended and nothing is buffered. A normal end."""
+
+
+class NotInHandError(StreamError, ValueError):
+    """Raised by ``ack`` and ``nack`` for a message that is not in hand: settled already, or never received here."""
+
+
+class NackedError(StreamError):
+    """The error of a dead letter that its component has given back by ``nack``, without an error of its own."""
 
 
 class ReaderEndedError(StreamError, anyio.BrokenResourceError):

@@ -173,7 +173,7 @@ def test_the_attempts_of_a_function_can_be_set_from_outside() -> None:
         (lambda: build_component("x", Opening), NotAComponentError, r"Opening.setup\(\) is a generator"),
         (lambda: build_component("x", Component("c"), {"a": 1}), ConfigError, "takes no settings here: a"),
         (
-            lambda: build_component("x", HarnessComponent, attempts=Attempts(2)),
+            lambda: build_component("x", HarnessComponent, attempts=Attempts(concurrency=2)),
             ConfigError,
             "are for function components",
         ),

@@ -11,12 +11,14 @@ from headrace.cli.ending import (
     ledger_lines,
     lost_lines,
     report_lines,
+    restart_lines,
     throughput_lines,
     unfinished_lines,
+    what_follows,
 )
 from headrace.exceptions import ComponentError
 from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
-from headrace.model.report import DeadLetter, Failure, Overrun, ShutdownReport
+from headrace.model.report import Crash, DeadLetter, Failure, Overrun, Restarts, ShutdownReport
 
 GOOD = EdgeLedger("a.out -> b.in", accepted=1200, acknowledged=1200)
 BAD = EdgeLedger(
@@ -28,7 +30,9 @@ OPEN = EdgeLedger("c.out -> d.in", accepted=3, acknowledged=1)
 def books(*edges: EdgeLedger, **discarded: int) -> SystemLedger:
     """Return a ledger."""
     lost = sum(edge.lost for edge in edges)
-    return SystemLedger(edges, discarded, Totals(1200, 1100, 90, 0, lost))
+    return SystemLedger(
+        edges, discarded, Totals(1200, 1100, 90, sum(edge.dead_lettered for edge in edges), lost)
+    )
 
 
 def report(*edges: EdgeLedger, **more: object) -> ShutdownReport:
@@ -80,7 +84,7 @@ def test_what_was_lost_is_named() -> None:
     assert lost_lines(books(GOOD, BAD, OPEN, **{"e.out": 7})) == [
         "lost on b.out -> c.in: 3 dropped (full), 4 left",
         "discarded: 7 from e.out, which is not connected",
-        "does not close: c.out -> d.in by +2",
+        "does not close: c.out -> d.in by +2: accepted 3, acknowledged 1, dropped 0, dead 0, left 0",
     ]
 
 
@@ -158,12 +162,78 @@ def test_the_summary_is_last_and_alone_where_quiet() -> None:
         "  1 in b: ValueError no",
         "failed: b crashed: ValueError no",
         "600 messages/s",
-        "in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s",
+        "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s",
     ]
     assert report_lines(found, quiet=True) == lines[-1:]
 
 
 def test_a_run_that_never_ended_has_the_same_last_line() -> None:
-    assert unfinished_lines(books(BAD), 2.0)[-1] == "in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s"
+    assert unfinished_lines(books(BAD), 2.0)[-1] == "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s"
     assert len(unfinished_lines(books(BAD), 2.0)) == 5
-    assert unfinished_lines(books(BAD), 2.0, quiet=True) == ["in 1,200 out 1,100 rejected 90 lost 7 in 2.0 s"]
+    assert unfinished_lines(books(BAD), 2.0, quiet=True) == [
+        "in 1,200 out 1,100 rejected 90 lost 7 dead 1 in 2.0 s"
+    ]
+
+
+# --- restarts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("crash", "said"),
+    [
+        (None, ("", "")),
+        (Crash("a", ValueError()), ("", "")),
+        (Crash("a", ValueError(), 2, 5, 1.6), ("(attempt 2/5, retry in 1.6 s)", "")),
+        (Crash("a", ValueError(), of=5), ("(given up after 5 restarts)", "")),
+        (
+            Crash("a", ValueError(), 1, 5, 0.1, again=1),
+            ("(attempt 1/5, retry in 0.1 s)", "its 1 message in hand will come again"),
+        ),
+        (
+            Crash("a", ValueError(), 1, 5, 0.1, letters=(7,), again=2),
+            (
+                "(attempt 1/5, retry in 0.1 s)",
+                "message saved as dead letter 7; its 2 messages in hand will come again",
+            ),
+        ),
+        (Crash("a", ValueError(), letters=(7, 8)), ("", "2 messages saved as dead letters 7 to 8")),
+    ],
+)
+def test_a_card_says_what_follows_a_crash(crash: Crash | None, said: tuple[str, str]) -> None:
+    assert what_follows(crash) == said
+
+
+def test_the_card_of_a_restart_is_one_line_and_the_place() -> None:
+    error = raised(KeyError("id"))
+    crash = Crash("parse", error, 2, 5, 1.6, letters=(8812,))
+    card = failure_card("parse", "process", error, debug=False, crash=crash)
+    assert card[0].startswith(
+        "x parse crashed (attempt 2/5, retry in 1.6 s): KeyError 'id' at tests/cli/test_ending.py:"
+    )
+    assert card[0].endswith("; message saved as dead letter 8812")
+
+
+def test_restarts_are_told_with_what_they_have_cost() -> None:
+    restarts = (
+        Restarts("parse", 3, 2, last_error="KeyError 'id'"),
+        Restarts("totals", 1, state_lost="what it had gathered from 7 messages", troubles=("x failed",)),
+        Restarts("source", 1, from_the_start=True),
+    )
+    assert restart_lines(restarts) == [
+        "restarted: parse 3 times, 2 messages delivered again, last error: KeyError 'id'",
+        "restarted: totals 1 time",
+        "  its state is lost: what it had gathered from 7 messages",
+        "  x failed",
+        "restarted: source 1 time, it began anew, so its messages may have come again",
+    ]
+    told = report(GOOD, restarts=restarts)
+    assert report_lines(told)[-1] == ("in 1,200 out 1,100 rejected 90 lost 0 (state of totals lost) in 2.0 s")
+    assert told.exit_code() == 3
+
+
+def test_a_failure_says_what_was_tried_before() -> None:
+    failed = Failure("parse", "process", raised(ValueError("x")), "after 5 restarts within 60 s")
+    (line,) = [line for line in report_lines(report(GOOD, failures=(failed,))) if line.startswith("failed:")]
+    assert line.startswith(
+        "failed: parse crashed after 5 restarts within 60 s: ValueError x at tests/cli/test_ending.py"
+    )

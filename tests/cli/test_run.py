@@ -74,7 +74,7 @@ def test_a_crash_is_a_card_on_stderr_and_a_line_among_the_results(backend: str, 
     assert '        {}["id"]' not in err
     assert 'in crash: {}["id"]' in err
     (line,) = [line for line in out.splitlines() if line.startswith("failed:")]
-    assert line == card.replace("x ", "failed: ", 1)
+    assert card == f"{line.replace('failed: ', 'x ', 1)}; message saved as dead letter 1"
 
 
 def test_debug_shows_the_whole_traceback(start: Start) -> None:
@@ -220,3 +220,59 @@ def test_a_backend_that_is_not_installed_is_explained(
 def test_it_can_be_run_from_anywhere(start: Start, tmp_path: Path, apps: Path) -> None:
     code, _, _ = start("run", "systems:finishes", folder=tmp_path, PYTHONPATH=os.fspath(apps)).end()
     assert code == 0
+
+
+# --- restarts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_crash_of_a_component_that_is_restarted_is_a_card_that_says_what_follows(
+    backend: str, start: Start
+) -> None:
+    code, out, err = start("run", "systems:restarts", "--backend", backend).end()
+    cards = [line for line in err.splitlines() if line.startswith("x ")]
+    assert len(cards) == 3
+    for number, card in enumerate(cards, 1):
+        form = (
+            rf"x parse crashed \(attempt {number}/5, retry in 0\.\d+ s\): KeyError 'id' at systems.py:\d+; "
+        )
+        assert re.match(form, card), card
+    assert cards[0].endswith("its 1 message in hand will come again")
+    assert cards[2].endswith("message saved as dead letter 1")
+    assert code == 4
+    told = "restarted: parse 3 times, 2 messages delivered again, last error: KeyError 'id'"
+    assert told in out.splitlines()
+    assert out.splitlines()[-1].startswith("in 10 out 9 rejected 0 lost 0 dead 1 in")
+
+
+def test_a_storm_is_given_up_with_the_first_error_first_and_no_raw_group(start: Start) -> None:
+    code, out, err = start("run", "systems:storms").end()
+    cards = [line for line in err.splitlines() if line.startswith("x ")]
+    assert cards[-1].startswith("x parse crashed (given up after 2 restarts): KeyError 'id' at systems.py:")
+    failed = [line for line in out.splitlines() if line.startswith("failed: ")]
+    assert failed[0].startswith("failed: parse crashed after 2 restarts within 60 s: KeyError 'id'")
+    assert code == 1
+    assert "ExceptionGroup" not in err + out
+    assert "Traceback" not in err + out
+    _, _, err = start("run", "systems:storms", "--debug").end()
+    assert "Traceback" in err
+
+
+def test_restarts_are_in_json_logs_and_in_the_json_report(start: Start) -> None:
+    _, out, err = start("run", "systems:restarts", "--format", "json", "--log-format", "json").end()
+    [told] = json.loads(out.splitlines()[-1])["restarts"]
+    assert told == {
+        "component": "parse",
+        "restarts": 3,
+        "redelivered": 2,
+        "state_lost": "",
+        "from_the_start": False,
+        "last_error": "KeyError 'id'",
+        "troubles": [],
+    }
+    logs = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    crashes = [log for log in logs if log["event"] == "component crashed"]
+    assert [(log["component"], log["restart"], log["of"]) for log in crashes] == [
+        ("parse", number, 5) for number in (1, 2, 3)
+    ]
+    assert [log["restarts"] for log in logs if log["event"] == "component restarted"] == [1, 2, 3]

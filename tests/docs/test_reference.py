@@ -16,8 +16,9 @@ from headrace import exceptions
 from headrace.model import blueprint_keys
 from headrace.model.blueprint import CODES
 from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
-from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Timeouts
+from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Timeouts, Watching
 from headrace.model.report import DeadLetter, Failure, Overrun, ShutdownReport
+from headrace.model.restart_policy import NEVER, RestartPolicy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -79,6 +80,7 @@ def test_every_error_class_is_there() -> None:
 def test_every_key_of_a_blueprint_is_there_and_no_other() -> None:
     keys = blueprint_keys
     tables = (keys.BLUEPRINT, keys.COMPONENT, keys.RESOURCE, keys.CONNECTION, keys.DEFAULTS, keys.OUTPUT)
+    tables = (*tables, keys.RESTART, keys.BACKOFF)
     known = {name for table in tables for name in table.known}
     table = page("blueprint.md").partition("| key | where |")[2]
     written = {name for first, _ in _ROW.findall(table) for name in _NAME.findall(first)}
@@ -87,6 +89,7 @@ def test_every_key_of_a_blueprint_is_there_and_no_other() -> None:
 
 def test_the_defaults_are_those_of_the_code() -> None:
     timeouts, attempts, edge = Timeouts(), Attempts(), EdgeOptions()
+    restart = RestartPolicy()
     of_system = inspect.signature(headrace.System).parameters
     expected: dict[str, object] = {
         "buffer_size": edge.buffer_size,
@@ -105,7 +108,16 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "cleanup_timeout": f"{timeouts.cleanup:g}",
         "shutdown_timeout": f"{timeouts.shutdown:g}",
         "source_grace": f"{timeouts.source_grace:g}",
+        "restart": NEVER.when,
+        "max_restarts": restart.max_restarts,
+        "within": f"{restart.within:g}",
+        "first": restart.backoff.first,
+        "longest": f"{restart.backoff.longest:g}",
+        "jitter": restart.backoff.jitter,
+        "strategy": of_system["strategy"].default,
         "dead_letter_limit": of_system["dead_letter_limit"].default,
+        "stall_after": f"{Watching().stall_after:g}",
+        "blocked_after": f"{Watching().blocked_after:g}",
     }
     found = {key.strip("`"): value for key, value in rows("defaults.md").items() if key.startswith("`")}
     assert found == {key: str(value) for key, value in expected.items()}
@@ -118,6 +130,8 @@ def test_the_system_and_the_options_agree_on_their_defaults() -> None:
         assert of_system[f"{name}_timeout"].default == getattr(Timeouts(), name)
     assert of_system["source_grace"].default == Timeouts().source_grace
     assert of_system["fuse"].default is Attempts().fuse
+    for name in ("stall_after", "blocked_after"):
+        assert of_system[name].default == getattr(Watching(), name)
     for name in ("attempts", "on_error", "backoff", "concurrency", "ordered", "fuse"):
         assert of_component[name].default == getattr(Attempts(), name)
 

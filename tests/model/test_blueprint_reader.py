@@ -10,6 +10,7 @@ import pytest
 from headrace.model.blueprint import Blueprint, Complaints, Position
 from headrace.model.blueprint_reader import read_tree
 from headrace.model.blueprint_tree import Listing, Scalar, Table, TreeBuilder
+from headrace.model.restart_policy import Backoff, RestartPolicy
 
 A_B = {"a": {"type": "x"}, "b": {"type": "y"}}
 
@@ -157,7 +158,20 @@ def test_outputs_and_summary_are_read() -> None:
         ({"components": {"a": {"type": "x", "outputs": {"o": {"fan_out": "al", "key": "k"}}}}}, ["E112"]),
         ({"components": {"a": {"type": "x", "restart": "never", "concurrency": 1, "durable": False}}}, []),
         ({"components": {"a": {"type": "x", "restart": {"when": "never"}}}}, []),
-        ({"components": {"a": {"type": "x", "restart": "always", "replicas": True}}}, ["E110", "E104"]),
+        ({"components": {"a": {"type": "x", "restart": "always", "replicas": True}}}, ["E104"]),
+        ({"components": {"a": {"type": "x", "restart": "allways"}}}, ["E112"]),
+        ({"components": {"a": {"type": "x", "restart": 5}}}, ["E112"]),
+        ({"components": {"a": {"type": "x", "restart": []}}}, ["E112"]),
+        ({"components": {"a": {"type": "x", "restart": {"whenn": "failure"}}}}, ["E102"]),
+        ({"components": {"a": {"type": "x", "restart": {"max_restarts": 0}}}}, ["E111"]),
+        ({"components": {"a": {"type": "x", "restart": {"within": 0}}}}, ["E111"]),
+        ({"components": {"a": {"type": "x", "restart": {"backoff": "x"}}}}, ["E111"]),
+        ({"components": {"a": {"type": "x", "restart": {"backoff": {"first": 2, "longest": 1}}}}}, ["E111"]),
+        ({"components": {"a": {"type": "x", "restart": {"backoff": {"jitter": 2}}}}}, ["E111"]),
+        ({"components": {"a": {"type": "x", "restart": {"backoff": {"jitter": "x"}}}}}, ["E104"]),
+        ({"components": {"a": {"type": "x", "restart": {"backoff": []}}}}, ["E111"]),
+        ({"strategy": "one_for_two"}, ["E112"]),
+        ({"defaults": {"restart": "sometimes"}}, ["E112"]),
         ({"connections": {}}, ["E104"]),
         ({"connections": "BAD"}, ["E106"]),
         ({"connections": [5]}, ["E120"]),
@@ -286,3 +300,30 @@ def test_the_parts_of_a_chain_stand_where_they_are_written() -> None:
     assert blueprint is not None
     (spec,) = blueprint.connections
     assert (spec.sender.position.column, spec.receiver.position.column) == (6, 11)
+
+
+@pytest.mark.parametrize(
+    ("said", "policy"),
+    [
+        ("never", RestartPolicy("never")),
+        ("failure", RestartPolicy()),
+        ({"when": "always"}, RestartPolicy("always")),
+        ({"max_restarts": 3, "within": "10s"}, RestartPolicy("failure", 3, 10.0)),
+        ({"backoff": "200ms"}, RestartPolicy(backoff=Backoff(0.2))),
+        ({"backoff": "1m"}, RestartPolicy(backoff=Backoff(60.0, 60.0))),
+        ({"backoff": {"first": 1, "longest": "2s", "jitter": 0}}, RestartPolicy(backoff=Backoff(1, 2, 0))),
+        ({"backoff": {"jitter": 1}}, RestartPolicy(backoff=Backoff(jitter=1))),
+    ],
+)
+def test_restart_is_a_word_or_a_table(said: Any, policy: RestartPolicy) -> None:
+    blueprint, problems = read(
+        system(
+            components={"a": {"type": "x", "restart": said}},
+            defaults={"restart": said},
+            strategy="rest_for_one",
+        )
+    )
+    assert problems == []
+    assert blueprint is not None
+    assert (blueprint.components[0].restart, blueprint.defaults.restart) == (policy, policy)
+    assert blueprint.strategy == "rest_for_one"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.model.ledger import EdgeLedger, SystemLedger, Totals, add_up
+from headrace.model.ledger import EdgeLedger, OutputLedger, SystemLedger, Totals, add_up
 
 
 def edge(key: str = "a.out -> b.in", **numbers: object) -> EdgeLedger:
@@ -43,3 +43,28 @@ def test_the_summary_is_one_line_and_names_the_dead_only_if_there_are_any() -> N
 def test_counters_add_up_by_reason() -> None:
     assert add_up([{"a": 1}, {}, {"a": 2, "b": 3}]) == {"a": 3, "b": 3}
     assert add_up([]) == {}
+
+
+def test_an_output_closes_when_what_it_sent_is_on_its_edges() -> None:
+    assert OutputLedger("a.out", sent=3, accepted=3).closes
+    assert OutputLedger("a.out", sent=3, accepted=5, copies=2).closes  # one reader had ended by then
+    assert not OutputLedger("a.out", sent=3, accepted=2, copies=2).closes
+    assert not OutputLedger("a.out", sent=3, accepted=7, copies=2).closes
+
+
+def test_every_disagreement_is_told_with_its_numbers() -> None:
+    wrong = edge(accepted=1_002, acknowledged=1, dropped={"x": 2}, dead_lettered=1)
+    outputs = (OutputLedger("a.out", 3, 2), OutputLedger("b.out", 3, 8, 2), OutputLedger("c.out", 1, 1))
+    books = SystemLedger((wrong, edge("fine")), {}, Totals(0, 0, 0, 0, 0), outputs)
+    assert [str(one) for one in books.disagreements()] == [
+        "a.out -> b.in by +998: accepted 1,002, acknowledged 1, dropped 2, dead 1, left 0",
+        "a.out by +1: sent 3, accepted 2, copies 1",
+        "b.out by -2: sent 3, accepted 8, copies 2",
+        "dead letters by +1: on edges 1, letters 0",
+    ]
+    assert not books.closes
+    assert (books.accepted, books.acknowledged, books.dead_lettered) == (1_002, 1, 1)
+
+
+def test_a_letter_of_which_no_edge_knows_is_no_disagreement() -> None:
+    assert SystemLedger((edge(),), {}, Totals(0, 0, 0, 1, 0)).disagreements() == ()

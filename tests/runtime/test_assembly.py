@@ -164,7 +164,7 @@ def test_options_reach_the_edges_the_outputs_and_the_summary(folder: str) -> Non
         ("Needs", "2:1 E250"),
         ("Picky", "2:1 E230"),
         ({"type": "Mean", "config": {"size": 1}, "places": {"config.size": at(50)}}, "50:1 E230"),
-        ({"type": "Typed", "on_error": "drop", "places": {"on_error": at(50)}}, "50:1 E230"),
+        ({"type": "Typed", "concurrency": 1, "places": {"concurrency": at(50)}}, "50:1 E230"),
         ({"type": "double", "attempts": 0, "places": {"attempts": at(50)}}, "50:1 E230"),
     ],
 )

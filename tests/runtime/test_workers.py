@@ -153,11 +153,17 @@ async def test_what_was_abandoned_runs_nothing_more(make: Make) -> None:
             await workers.run([1])
 
 
-async def test_a_system_exit_goes_through_the_loop_and_a_thread_as_it_is() -> None:
-    for make in (in_loop, in_thread):
-        async with make(parts.act) as workers:
-            with pytest.raises(SystemExit):
-                await workers.run([("call", "exit", 3)])
+async def test_a_system_exit_goes_through_the_loop_as_it_is() -> None:
+    async with in_loop(parts.act) as workers:
+        with pytest.raises(SystemExit):
+            await workers.run([("call", "exit", 3)])
+
+
+async def test_a_system_exit_in_a_thread_ends_its_batch_and_says_whose_it_is() -> None:
+    async with in_thread(parts.act) as workers:
+        good, bad = await workers.run([("call", "word"), ("call", "exit", 3), ("call", "word")])
+    assert good.error is None
+    assert isinstance(bad.error, SystemExit)
 
 
 # --- threads

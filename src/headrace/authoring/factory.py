@@ -31,7 +31,8 @@ def build_component(
         factory: A class called as ``factory(name, config)``, a function (or method, partial, callable
             object), or a finished component.
         config: Its settings; not for a finished component.
-        attempts: How a function component works on its messages; only for functions.
+        attempts: How a function component works on its messages; of any other only ``attempts`` and ``on_error``
+            count, which say how often a message comes again after a crash.
 
     Raises:
         ConfigError: The settings do not fit.
@@ -41,9 +42,9 @@ def build_component(
     function = component(factory) if _is_plain_function(factory) else factory
     if isinstance(function, ComponentFunction):
         made = function.build(name, config, attempts=attempts)
-    elif attempts is not None:
+    elif attempts is not None and attempts != Attempts(attempts.attempts, attempts.on_error):
         raise ConfigError(
-            f"{name}: attempts, on_error, run_in and the like are for function components", field="attempts"
+            f"{name}: concurrency, run_in and the like are for function components", field="run_in"
         )
     elif isinstance(factory, type):
         made = _from_class(name, factory, config)

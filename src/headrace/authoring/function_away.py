@@ -134,6 +134,8 @@ class _Line:
         handle: The handle; what is under way is in hand.
         number: The place of its batch among all.
         place: While it works: which of the messages in hand is to blame for an error; None for none of them.
+        tried: How many attempts at that message count, 0 where it has not failed; and
+        meta: what its function was told of it.
         error: What it has failed with.
     """
 
@@ -143,6 +145,8 @@ class _Line:
         self.handle = handle
         self.number = 0
         self.place: int | None = None
+        self.tried = 0
+        self.meta: Meta | None = None
         self.error: BaseException | None = None
         self._away = away
         self._component = component
@@ -169,8 +173,8 @@ class _Line:
 
     async def _work_on(self, messages: Sequence[Any]) -> None:
         """Have a batch worked on, and send what came of it, when it is its turn."""
-        self.place = None
-        metas = [self._meta() for _ in messages]
+        self.place, self.tried, self.meta = None, 0, None
+        tried, metas = self._known(messages)
         began = perf_counter()
         outcomes = await self._run(messages, metas)
         self._span.note(len(messages), began, perf_counter())
@@ -181,7 +185,7 @@ class _Line:
         while done < len(messages):
             done += self._put_what_fits(outcomes[done:])
             if done < len(messages):
-                await self._finish(messages[done], metas[done], outcomes[done])
+                await self._finish(messages[done], metas[done], tried[done], outcomes[done])
                 done += 1
 
     async def _run(self, messages: Sequence[Any], metas: Sequence[Meta | None]) -> Sequence[Any]:
@@ -209,31 +213,47 @@ class _Line:
             done += 1
         return done
 
-    async def _finish(self, message: Any, meta: Meta | None, outcome: Any) -> None:
+    async def _finish(self, message: Any, meta: Meta | None, tried: int, outcome: Any) -> None:
         """Send what came of one message, which may need room, or further attempts."""
         outputs: list[Any] | None = list(outcome.outputs)
         if outcome.error is not None:
-            outputs = await self._try_again(message, meta, outcome.error)
+            outputs = await self._try_again(message, meta, tried, outcome.error)
         if outputs is not None:
             await self._outputs.send(*sorted_out(outputs))
             self.handle.settle_first(1)
 
-    async def _try_again(self, message: Any, meta: Meta | None, error: Exception) -> list[Any] | None:
+    async def _try_again(
+        self, message: Any, meta: Meta | None, tried: int, error: BaseException
+    ) -> list[Any] | None:
         """Return the outputs of a message that has failed once; None where it is dead or dropped in the end."""
         policy = self._component.attempts
-        for attempt in range(2, policy.attempts + 1):
-            await anyio.sleep(policy.pause_before(attempt))
+        self.tried, self.meta = tried + 1, meta
+        while isinstance(error, Exception) and self.tried < policy.attempts:
+            await anyio.sleep(policy.pause_before(self.tried + 1))
             if meta is not None:
-                meta = msgspec.structs.replace(meta, attempt=attempt)
+                meta = msgspec.structs.replace(meta, attempt=self.tried + 1)
             (outcome,) = await self._run([message], [meta])
             if outcome.error is None:
+                self.tried = 0
                 return list(outcome.outputs)
             error = outcome.error
+            self.tried += 1
+        if not isinstance(error, Exception):
+            raise error
         failed = Begun(message, error=error, meta=meta)
-        return await self._component.give_up(failed, policy.attempts, _Oldest(self.handle)) or None
+        return await self._component.give_up(failed, self.tried, _Oldest(self.handle)) or None
 
-    def _meta(self) -> Meta | None:
-        return self._component.next_meta(None, 1) if self._component.function.meta_parameter else None
+    def _known(self, messages: Sequence[Any]) -> tuple[Sequence[int], Sequence[Meta | None]]:
+        """Return for each message how many attempts at it count, and what its function is told of it."""
+        number = len(messages)
+        tried, metas = [0] * number, list[Meta | None]([None] * number)
+        if self.handle.has_redeliveries:
+            tried, metas = map(list, zip(*self.handle.known(), strict=True))
+        if self._component.function.meta_parameter:
+            metas = [
+                self._component.next_meta(*pair) for pair in zip(metas, (n + 1 for n in tried), strict=True)
+            ]
+        return tried, metas
 
 
 class _Oldest:
@@ -254,8 +274,11 @@ class _Oldest:
 def _put_down(lines: Sequence[_Line]) -> None:
     """After an error, leave in hand what it is about, and put the rest back in its order; else leave all there."""
     if any(line.error for line in lines):
-        for line in sorted(lines, key=lambda line: line.number, reverse=True):
-            line.handle.put_down(line.place if line.error and line.handle.has_hand else None)
+        for line in lines:
+            place = line.place if line.error and line.handle.has_hand else None
+            line.handle.release(place)
+            if place is not None:
+                line.handle.note(line.tried, line.meta)
 
 
 __all__ = ["AHEAD", "WORTH", "Away", "Span", "Told"]

@@ -11,7 +11,6 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import fields
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
@@ -21,12 +20,14 @@ from headrace.exceptions import ConfigError
 from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
 from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs
+from .function_settings import refuse_options, resources_for
 from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
 from .function_stage import Batch, Begun, Stage, sorted_out, stage_of
@@ -35,7 +36,6 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_OPTIONS = frozenset(field.name for field in fields(Attempts))
 
 
 class ComponentFunction(Generic[P, R]):
@@ -44,12 +44,13 @@ class ComponentFunction(Generic[P, R]):
     Args:
         fn: The function.
         attempts: What becomes of a message on which it fails.
+        restart: When its components are restarted; None where it does not say.
 
     Raises:
         ConfigError: The function's parameters do not fit.
     """
 
-    def __init__(self, fn: Callable[P, R], attempts: Attempts) -> None:
+    def __init__(self, fn: Callable[P, R], attempts: Attempts, restart: RestartPolicy | None = None) -> None:
         found = parameters(fn)
         self.message_parameter = found.message
         self.settings_type = found.settings
@@ -57,6 +58,7 @@ class ComponentFunction(Generic[P, R]):
         self.meta_parameter = found.meta
         self.fn = fn
         self.attempts = attempts
+        self.restart = restart
         functools.update_wrapper(self, fn, updated=())
         if self.message_parameter is None and not yields(fn):
             raise ConfigError(
@@ -110,7 +112,7 @@ class FunctionComponent(HarnessComponent):
         attempts: Attempts,
     ) -> None:
         super().__init__(name)
-        _refuse_options(config or {}, function.settings_type)
+        refuse_options(config or {}, function.settings_type)
         typed = convert_settings(config or {}, function.settings_type)
         self.config = msgspec.structs.asdict(typed)
         self.attempts = attempts
@@ -125,6 +127,7 @@ class FunctionComponent(HarnessComponent):
         self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
         self._arguments: dict[str, Any] = self.config
         self._meta: Meta | None = None
+        self._again = False  # whether messages come that an earlier life has left
         self.outputs = Outputs({})
         self.stage: Stage = stage_of(function.fn, function.fn)
         self.begun: deque[Begun] = deque()
@@ -139,7 +142,7 @@ class FunctionComponent(HarnessComponent):
             WorkerStartFailed: A worker process did not get ready.
         """
         await super().setup(harness_context)
-        self._arguments = {**self.config, **_resources_for(self.name, self.resource_needs, self.context)}
+        self._arguments = {**self.config, **resources_for(self.name, self.resource_needs, self.context)}
         if self.away is not None:
             await self.away.open()
 
@@ -154,6 +157,7 @@ class FunctionComponent(HarnessComponent):
         self.begun.clear()
         self.stage = stage_of(self._bound(), self.function.fn)
         stream: Any = self.receive_streams["in"]
+        self._again = getattr(stream, "has_redeliveries", False)
         if self.away is not None:
             await self.away.work(self, stream)
             return
@@ -183,7 +187,7 @@ class FunctionComponent(HarnessComponent):
                 messages = await stream.take()
             except anyio.EndOfStream:
                 return
-            if self.begun or self.stage.kind == "each":
+            if self.begun or self._again or self.stage.kind == "each":
                 for message in messages:
                     await self._work_on(message)
             else:
@@ -213,6 +217,8 @@ class FunctionComponent(HarnessComponent):
         if room > 0:
             self.outputs.put(batch.outputs, batch.rejected)
         elif batch.outputs or batch.rejected:
+            if self._meta is not None:
+                stream.note(0, self._meta)
             await self.outputs.send(batch.outputs, batch.rejected)
         if batch.error is not None and not batch.unfinished:
             await self._work_on(stream.hand, Begun(None, error=batch.error, meta=self._meta))
@@ -250,12 +256,16 @@ class FunctionComponent(HarnessComponent):
         """Return all outputs of a message, or none where it failed for good."""
         attempt = 1
         meta = None if begun is None else begun.meta
+        if self._again:
+            attempt, meta = 1 + stream.tried, stream.meta or meta
+            self._again = stream.has_redeliveries
         while True:
             try:
                 if begun is None:
                     arguments = self._arguments
                     if self.function.meta_parameter:
                         meta = self.next_meta(meta, attempt)
+                        _note(stream, attempt - 1, meta)
                         arguments = {**arguments, self.function.meta_parameter: meta}
                     return await _outputs_of(self.function.fn(message, **arguments))
                 if begun.error is not None:
@@ -265,6 +275,7 @@ class FunctionComponent(HarnessComponent):
                 if attempt >= self.attempts.attempts:
                     failed = Begun(message, error=error, meta=meta)
                     return await self.give_up(failed, attempt, stream)
+                _note(stream, attempt, meta)
                 attempt += 1
                 begun = None
             await anyio.sleep(self.attempts.pause_before(attempt))
@@ -297,12 +308,19 @@ class FunctionComponent(HarnessComponent):
             return []
         put_away = None if self.context is None else self.context.dead_letter
         if action == "crash" or put_away is None:
+            _note(stream, attempts, failed.meta)
             raise error
         edge = getattr(stream, "edge_in_hand", "")
         known = "" if failed.meta is None else failed.meta.id
         await put_away(message, error, attempts=attempts, edge=edge, id=known)
         settle("dead_lettered")
         return []
+
+
+def _note(stream: Any, tried: int, meta: Meta | None) -> None:
+    """Let a stream know what to tell of the message in hand at its next delivery, where it delivers again."""
+    if hasattr(stream, "note"):
+        stream.note(tried, meta)
 
 
 def _keep_no_books(outcome: str, reason: str = "") -> None:
@@ -323,6 +341,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> Callable[[Callable[P, R]], ComponentFunction[P, R]]: ...
 
 
@@ -337,6 +356,7 @@ def component(
     ordered: bool = True,
     fuse: bool = True,
     run_in: RunIn = "loop",
+    restart: RestartPolicy | When | None = None,
 ) -> ComponentFunction[P, R] | Callable[[Callable[P, R]], ComponentFunction[P, R]]:
     """Make a function a component; it stays callable as it was.
 
@@ -356,35 +376,21 @@ def component(
         fuse: Whether a synchronous function may work in one task with its neighbours; results are the same.
         run_in: Where a plain function works: in the event ``loop``, in a ``thread``, which may wait, or in a
             worker ``process``, which computes on another core.
+        restart: When its component is restarted, should it crash: ``never``, after a ``failure``, ``always``, or a
+            ``RestartPolicy``; what the system says where None.
 
     Raises:
         ConfigError: An option or the function's parameters do not fit.
     """
     policy = Attempts(attempts, on_error, backoff, concurrency, ordered, fuse, run_in)
 
+    when = None if restart is None else RestartPolicy.of(restart)
+
     def decorate(later: Callable[P, R]) -> ComponentFunction[P, R]:
         plain = later.fn if isinstance(later, ComponentFunction) else later
-        return ComponentFunction(plain, policy)
+        return ComponentFunction(plain, policy, when)
 
     return decorate if fn is None else decorate(fn)
-
-
-def _refuse_options(config: Mapping[str, Any], settings: type[Any]) -> None:
-    """Say where an option of the decorator belongs that was given as a setting."""
-    for name, value in config.items():
-        if name in _OPTIONS and name not in settings.__struct_fields__:
-            hint = f"write it in the decorator: `@component({name}={value!r})`"
-            raise ConfigError(f"unknown setting '{name}'", hint=hint, field=name)
-
-
-def _resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:
-    given = {} if context is None else context.resources
-    missing = [need.name for need in needs.values() if need.name not in given and not need.optional]
-    if missing:
-        raise ConfigError(
-            f"{name}: there is no resource '{missing[0]}'", hint="system.resource(name, factory)"
-        )
-    return {wanted: given[wanted] for wanted in needs if wanted in given}
 
 
 async def _outputs_of(result: Any) -> list[Any]:

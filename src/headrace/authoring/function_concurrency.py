@@ -6,7 +6,7 @@ So the books need nothing new: what is in hand, acknowledged or dead is known fo
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any
 
 import anyio
@@ -27,14 +27,26 @@ async def work_concurrently(stream: Any, number: int, prepare: Prepare, *, order
     """
     turns = Turns() if ordered else None
     handles = [stream, *(stream.clone() for _ in range(number - 1))]
-    errors: list[BaseException] = []
+    errors: dict[Any, BaseException] = {}
     async with create_task_group() as group:
         for handle in handles:
             group.start_soon(_work_guarded, errors, group.cancel_scope, handle, prepare, turns)
     if errors:
-        raise errors[0] if len(errors) == 1 else BaseExceptionGroup("several messages", errors)
+        _release_all_but(errors, handles)
+        _raise(list(errors.values()))
     for clone in handles[1:]:  # after an error they stay as they are: supervision looks at what is in hand
         clone.close()
+
+
+def _release_all_but(failed: Container[Any], handles: Iterable[Any]) -> None:
+    """Leave in hand only what an error is about: the other messages are received again as if they never were."""
+    for handle in handles:
+        if handle not in failed and hasattr(handle, "release"):  # else AnyIO's own
+            handle.release()
+
+
+def _raise(errors: list[BaseException]) -> None:
+    raise errors[0] if len(errors) == 1 else BaseExceptionGroup("several messages", errors)
 
 
 def is_asked_for(error: BaseException) -> bool:
@@ -46,14 +58,16 @@ def is_asked_for(error: BaseException) -> bool:
     return isinstance(error, get_cancelled_exc_class()) and current_effective_deadline() == -math.inf
 
 
-async def _work_guarded(errors: list[BaseException], scope: CancelScope, *args: Any) -> None:
+async def _work_guarded(
+    errors: dict[Any, BaseException], scope: CancelScope, handle: Any, *args: Any
+) -> None:
     """Keep what a task fails with for the component's own task: asyncio lets ``SystemExit`` out of the loop."""
     try:
-        await _work(*args)
+        await _work(handle, *args)
     except BaseException as error:
         if is_asked_for(error):
             raise
-        errors.append(error)
+        errors[handle] = error
         scope.cancel()
 
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from headrace.model.component_status import ComponentState, ComponentStatus
+from headrace.model.options import Ack
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
 from .component import Component
@@ -20,6 +22,14 @@ class HarnessComponent(Component):
     A subclass overrides ``process()``, and ``setup()`` and ``cleanup()`` where it has something to do there.
     Ports can be declared as annotations (``in_: In[bytes]``); settings as an inner class ``Config``.
 
+    Attributes:
+        restart: When it is restarted, where nothing else is said: ``"failure"``, or a ``RestartPolicy``.
+        ack: Who acknowledges what it has received, where nothing else is said: ``"auto"``, its next receive, or
+            ``"manual"``, itself by ``ack()``.
+        max_unacked: With ``"manual"``, how many messages an input handle may have in hand; 1000 where None.
+        accumulates: Whether it gathers something from its messages that is lost when it crashes, as totals are; the
+            report says so then. Where None, the numbers and collections among its attributes tell.
+
     Args:
         name: Names the component in a system.
         config: Its settings. With an inner class ``Config`` they are converted to it.
@@ -29,6 +39,10 @@ class HarnessComponent(Component):
     """
 
     Config: ClassVar[Any] = None
+    restart: ClassVar[RestartPolicy | When | None] = None
+    ack: ClassVar[Ack] = "auto"
+    max_unacked: ClassVar[int | None] = None
+    accumulates: bool | None = None
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from headrace.exceptions import HeadraceError
 from headrace.model.ledger import EdgeLedger, SystemLedger
-from headrace.model.report import DeadLetter, Failure, ShutdownReport, describe
+from headrace.model.report import Crash, DeadLetter, Failure, Restarts, ShutdownReport, describe
 from headrace.runtime.driven import leaves
 
 from .own_code import location, one_line, own_frames, short
+from .problems import plural
 
 _LONGEST_TABLE = 40
 _HEAD = ("edge", "accepted", "acknowledged", "dropped", "dead", "left")
@@ -20,13 +21,40 @@ _WHAT = {"setup": "failed in set-up", "process": "crashed", "cleanup": "failed i
 # --- failures -------------------------------------------------------------------------------------
 
 
-def failure_lines(component: str, phase: str, error: BaseException) -> list[str]:
-    """Return one line for each error: ``parse crashed: KeyError 'id' at parse.py:31``."""
-    what = f"{component} {_WHAT.get(phase, 'failed')}"
+def failure_lines(component: str, phase: str, error: BaseException, follows: str = "") -> list[str]:
+    """Return one line for each error: ``parse crashed: KeyError 'id' at parse.py:31``.
+
+    Args:
+        component: Its name.
+        phase: ``setup``, ``process`` or ``cleanup``.
+        error: What it raised.
+        follows: What is said between the two: ``(attempt 2/5, retry in 1.6 s)``.
+    """
+    what = f"{component} {_WHAT.get(phase, 'failed')}{follows and ' '}{follows}"
     return [f"{what}: {_described(leaf, error).removeprefix(f'{component}: ')}" for leaf in leaves(error)]
 
 
-def failure_card(component: str, phase: str, error: BaseException, *, debug: bool) -> list[str]:
+def what_follows(crash: Crash | None) -> tuple[str, str]:
+    """Return what a card says of a crash beside its error: of the restart, and of the messages in hand."""
+    if crash is None:
+        return "", ""
+    follows = f"(given up after {plural(crash.of, 'restart')})" if crash.of else ""
+    if crash.restart:
+        follows = f"(attempt {crash.restart}/{crash.of}, retry in {crash.after:.2g} s)"
+    parts = []
+    if crash.letters:
+        first, last = crash.letters[0], crash.letters[-1]
+        many = "message" if first == last else f"{len(crash.letters)} messages"
+        numbers = f"dead letter {first}" if first == last else f"dead letters {first} to {last}"
+        parts.append(f"{many} saved as {numbers}")
+    if crash.again:
+        parts.append(f"its {plural(crash.again, 'message')} in hand will come again")
+    return follows, "; ".join(parts)
+
+
+def failure_card(
+    component: str, phase: str, error: BaseException, *, debug: bool, crash: Crash | None = None
+) -> list[str]:
     """Return the lines of the card that is shown when a component fails.
 
     Args:
@@ -34,10 +62,12 @@ def failure_card(component: str, phase: str, error: BaseException, *, debug: boo
         phase: ``setup``, ``process`` or ``cleanup``.
         error: What it raised; each error of a group gets its own part.
         debug: Whether to show all frames, instead of the user's own.
+        crash: What follows, where that is known.
     """
     lines: list[str] = []
-    for leaf, line in zip(leaves(error), failure_lines(component, phase, error), strict=True):
-        lines.append(f"x {line}")
+    follows, saved = what_follows(crash)
+    for leaf, line in zip(leaves(error), failure_lines(component, phase, error, follows), strict=True):
+        lines.append(f"x {line}{saved and '; '}{saved}")
         lines += [f"    {line}" for line in (_full(leaf) if debug else _own(leaf) or _own(error))]
     return lines
 
@@ -108,8 +138,7 @@ def lost_lines(ledger: SystemLedger) -> list[str]:
         lines.append(f"lost on {edge.edge}: {', '.join(counts)}")
     for port, number in ledger.discarded.items():
         lines.append(f"discarded: {number:,} from {port}, which is not connected")
-    wrong = [edge for edge in ledger.edges if not edge.closes]
-    return lines + [f"does not close: {edge.edge} by {edge.imbalance:+,}" for edge in wrong]
+    return lines + [f"does not close: {disagreement}" for disagreement in ledger.disagreements()]
 
 
 def dead_lines(letters: Sequence[DeadLetter]) -> list[str]:
@@ -119,6 +148,24 @@ def dead_lines(letters: Sequence[DeadLetter]) -> list[str]:
     kinds = Counter((letter.component, _described(letter.error)) for letter in letters)
     lines = [f"dead letters: {len(letters):,}"]
     return lines + [f"  {number:,} in {name}: {error}" for (name, error), number in kinds.most_common(10)]
+
+
+def restart_lines(restarts: Sequence[Restarts]) -> list[str]:
+    """Return who was restarted how often, and what that has cost."""
+    lines: list[str] = []
+    for one in restarts:
+        said = [f"{one.component} {plural(one.restarts, 'time')}"]
+        if one.redelivered:
+            said.append(f"{plural(one.redelivered, 'message')} delivered again")
+        if one.from_the_start:
+            said.append("it began anew, so its messages may have come again")
+        if one.last_error:
+            said.append(f"last error: {one_line([one.last_error])}")
+        lines.append(f"restarted: {', '.join(said)}")
+        if one.state_lost:
+            lines.append(f"  its state is lost: {one.state_lost}")
+        lines += [f"  {one_line([trouble])}" for trouble in one.troubles]
+    return lines
 
 
 def throughput_lines(taken_in: int, seconds: float) -> list[str]:
@@ -146,6 +193,7 @@ def report_lines(report: ShutdownReport, *, quiet: bool = False) -> list[str]:
         *lost_lines(report.ledger),
         *(f"overran: {overrun}" for overrun in report.overruns),
         *dead_lines(report.dead_letters),
+        *restart_lines(report.restarts),
         *(f"failed: {line}" for failure in report.failures for line in _lines_of(failure)),
         *throughput_lines(report.ledger.totals.taken_in, report.seconds),
         report.summary(),
@@ -166,7 +214,7 @@ def unfinished_lines(ledger: SystemLedger, seconds: float, *, quiet: bool = Fals
 
 
 def _lines_of(failure: Failure) -> list[str]:
-    return failure_lines(failure.component, failure.phase, failure.error)
+    return failure_lines(failure.component, failure.phase, failure.error, failure.after)
 
 
 __all__ = [
@@ -176,6 +224,8 @@ __all__ = [
     "ledger_lines",
     "lost_lines",
     "report_lines",
+    "restart_lines",
     "throughput_lines",
     "unfinished_lines",
+    "what_follows",
 ]

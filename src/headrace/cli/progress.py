@@ -8,14 +8,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from headrace.model.component_status import ComponentState, ComponentStatus, Transition
 from headrace.model.report import Phase
+from headrace.runtime.statistics import EdgeStatistics
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
 from .ending import failure_card
 from .guard import is_stopping
+from .problems import plural
 from .screen import Screen
 
 _TICK = 0.2
@@ -101,7 +103,10 @@ class Progress:
         if move.error is None or self._is_silent:
             return
         phase = _PHASES.get(move.source, "setup")
-        self._screen.notice(failure_card(name, phase, move.error, debug=self._debug), "red")
+        crash = self._harness.last_crash(name)
+        crash = crash if crash is not None and crash.error is move.error else None
+        card = failure_card(name, phase, move.error, debug=self._debug, crash=crash)
+        self._screen.notice(card, "red")
 
     # --- the thread --------------------------------------------------------------------------------
 
@@ -156,10 +161,12 @@ class Progress:
         parts += [f"out {totals.given_out:,}"] + (
             [f"rejected {totals.rejected:,}"] if totals.rejected else []
         )
-        return "  ".join([*parts, *self._fullest()])
+        statistics = self._harness.statistics()
+        restarts = sum(one.restarts for one in statistics.components.values())
+        parts += [plural(restarts, "restart")] if restarts else []
+        return "  ".join([*parts, *self._fullest(statistics.edges)])
 
-    def _fullest(self) -> list[str]:
-        edges = self._harness.statistics().edges
+    def _fullest(self, edges: Mapping[str, EdgeStatistics]) -> list[str]:
         if not edges:
             return []
         key, edge = max(edges.items(), key=lambda item: item[1].buffered / item[1].capacity)

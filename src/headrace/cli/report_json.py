@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.model.blueprint import Problem
 from headrace.model.ledger import EdgeLedger, SystemLedger
-from headrace.model.report import DeadLetter, Failure, Overrun, ShutdownReport, describe
+from headrace.model.report import DeadLetter, Failure, Overrun, Restarts, ShutdownReport, describe
 from headrace.runtime.driven import leaves
 
 from .own_code import location, one_line
@@ -35,6 +35,7 @@ def report_json(
         | {
             "dead_letters": [_letter(letter, hide) for letter in report.dead_letters],
             "failures": [one for failure in report.failures for one in _failed(failure, hide)],
+            "restarts": [_restarts(one, hide) for one in report.restarts],
             "overruns": [_overrun(overrun, hide) for overrun in report.overruns],
             "warnings": [as_json(problem) for problem in warnings],
         }
@@ -71,6 +72,7 @@ def _books(ledger: SystemLedger) -> dict[str, Any]:
         "dead": totals.dead,
         "lost": totals.lost,
         "closes": ledger.closes,
+        "does_not_close": [str(disagreement) for disagreement in ledger.disagreements()],
         "edges": [_edge(edge) for edge in ledger.edges],
         "discarded": dict(ledger.discarded),
     }
@@ -120,12 +122,26 @@ def _error(
     return {"error": hide(one_line([describe(error)])), "where": where}
 
 
+def _restarts(one: Restarts, hide: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "component": one.component,
+        "restarts": one.restarts,
+        "redelivered": one.redelivered,
+        "state_lost": one.state_lost,
+        "from_the_start": one.from_the_start,
+        "last_error": hide(one_line([one.last_error])),
+        "troubles": [hide(one_line([trouble])) for trouble in one.troubles],
+    }
+
+
 def _overrun(overrun: Overrun, hide: Callable[[str], str]) -> dict[str, Any]:
     return {
         "component": overrun.component,
         "phase": overrun.phase,
         "after": overrun.after,
         "awaiting": hide(overrun.awaiting),
+        "deadline": overrun.deadline,
+        "left": dict(overrun.left),
     }
 
 

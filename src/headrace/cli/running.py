@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 
 from headrace.exceptions import SystemFailed
 from headrace.model.blueprint import Problem
+from headrace.model.component_status import ComponentState
 from headrace.model.report import ShutdownReport
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
@@ -215,7 +216,8 @@ class _Session:
             return 128 + self.guard.signal
         if report is not None and not self.harness.running:
             return report.exit_code(allow_dead=self.options.allow_dead) or OVERRAN
-        failed = any(one.error_count for one in self.harness.statistics().components.values())
+        states = [one.state for one in self.harness.statistics().components.values()]
+        failed = self.harness.first_failure is not None or ComponentState.ERROR in states
         return 1 if failed else OVERRAN
 
     def _tell_last(self) -> None:

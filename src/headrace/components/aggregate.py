@@ -34,6 +34,8 @@ class Aggregate(HarnessComponent):
         ConfigError: The settings do not fit.
     """
 
+    accumulates = True
+
     in_: In[Row]
     out: Out[Row]
     rejected: Out[Rejected[Any]]

@@ -72,6 +72,7 @@ class ConsoleSink(HarnessComponent):
             field = "limit" if self.config.limit < 0 else "digits"
             raise ConfigError(f"{field} must be at least 0", field=field)
         require_names(self.config.columns or (), "columns")
+        self.accumulates = self.config.format in ("table", "count")
         self._stream = stream
         self._thread = CapacityLimiter(1)
 

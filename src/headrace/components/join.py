@@ -31,6 +31,8 @@ class Join(HarnessComponent):
         ConfigError: The settings do not fit.
     """
 
+    accumulates = True
+
     in_: In[Row]
     side: In[Row]
     out: Out[Row]

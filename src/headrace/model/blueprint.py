@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.exceptions import ConfigError
 
 from .blueprint_problems import CODES, Complaints, Position, Problem, Severity, Sources
-from .options import Attempts, FanOut, OnError, RunIn, WhenFull
+from .options import Ack, Attempts, FanOut, OnError, RunIn, WhenFull
+from .restart_policy import RestartPolicy, Strategy
 
 if TYPE_CHECKING:
     from .blueprint_tests import TestSpec
@@ -55,7 +56,7 @@ class ComponentSpec:
         name: Its name in the system.
         type: A registered name, or ``module:name``.
         config: Its settings.
-        attempts: How often a function component tries a message in all.
+        attempts: How often a message is tried in all.
         on_error: What happens after the last attempt.
         backoff: Seconds before the second attempt.
         concurrency: How many messages an asynchronous function works on at once.
@@ -65,6 +66,10 @@ class ComponentSpec:
         outputs: How its outputs spread their messages, by port.
         replicas: How many instances of it there are.
         inputs: How the messages for its inputs spread over the replicas, by port.
+        restart: When it is restarted.
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        ack: Who acknowledges what it has received.
+        max_unacked: How many messages an input handle may have in hand.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -84,6 +89,10 @@ class ComponentSpec:
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     replicas: ReplicasSpec | None = None
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
+    restart: RestartPolicy | None = None
+    stop_timeout: float | None = None
+    ack: Ack | None = None
+    max_unacked: int | None = None
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)
@@ -150,7 +159,7 @@ class ConnectionSpec:
         )
 
 
-_OF_FUNCTIONS = frozenset(f.name for f in fields(Attempts))
+_OF_COMPONENTS = frozenset(f.name for f in fields(Attempts)) | {"restart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,8 @@ class Defaults:
     shutdown_timeout: float | None = None
     source_grace: float | None = None
     dead_letter_limit: int | None = None
+    stall_after: float | None = None
+    blocked_after: float | None = None
     attempts: int | None = None
     on_error: OnError | None = None
     backoff: float | None = None
@@ -170,10 +181,11 @@ class Defaults:
     ordered: bool | None = None
     fuse: bool | None = None
     run_in: RunIn | None = None
+    restart: RestartPolicy | None = None
 
     def harness_options(self) -> dict[str, Any]:
         """Return what was said for the harness itself, as its keyword arguments."""
-        names = [f.name for f in fields(self) if f.name not in _OF_FUNCTIONS]
+        names = [f.name for f in fields(self) if f.name not in _OF_COMPONENTS]
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def within(self, outer: Defaults) -> Defaults:
@@ -200,6 +212,7 @@ class Blueprint:
         components: Its components, in the order of the file.
         connections: Its connections; a chain is several.
         defaults: What holds where nothing else is said.
+        strategy: Who is restarted with a component that failed; what is None was not said.
         summary: What the one-line summary counts.
         resources: What its components share, in the order of the file.
         ports: As a component of another blueprint: its ports, each with the inner port that it is.
@@ -215,6 +228,7 @@ class Blueprint:
     components: tuple[ComponentSpec, ...] = ()
     connections: tuple[ConnectionSpec, ...] = ()
     defaults: Defaults = Defaults()
+    strategy: Strategy | None = None
     summary: SummarySpec = SummarySpec()
     resources: tuple[ResourceSpec, ...] = ()
     ports: Mapping[str, Reference] = field(default_factory=dict)

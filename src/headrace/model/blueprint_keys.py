@@ -17,11 +17,13 @@ from .blueprint_values import (
     key_fields,
     reference,
     references,
+    share,
     text,
     truth,
     whole_number,
 )
-from .options import FanOut, OnError, RunIn, WhenFull
+from .options import Ack, FanOut, OnError, RunIn, WhenFull
+from .restart_policy import Strategy, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,23 @@ MESSAGE_POLICY: Mapping[str, Check] = {
     "run_in": OneOf(get_args(RunIn)),
 }
 
+OF_FUNCTIONS = tuple(name for name in MESSAGE_POLICY if name not in ("attempts", "on_error"))
+"""The keys of the message policy that are for function components alone."""
+
+ACKNOWLEDGEMENT: Mapping[str, Check] = {"ack": OneOf(get_args(Ack)), "max_unacked": whole_number}
+
+RESTART = TableKeys(
+    "restart",
+    {"when": OneOf(get_args(When)), "max_restarts": whole_number, "within": duration},
+    tables=("backoff",),
+)
+BACKOFF = TableKeys("backoff", {"first": duration_or_zero, "longest": duration, "jitter": share})
 BLUEPRINT = TableKeys(
     "a blueprint",
-    {"system": text},
+    {"system": text, "strategy": OneOf(get_args(Strategy))},
     tables=("defaults", "resources", "components", "connections", "ports", "summary", "tests"),
     required=("system", "components"),
-    not_built=frozenset({"placement", "engine", "restart", "durability", "durable"}),
+    not_built=frozenset({"placement", "engine", "durability", "durable"}),
 )
 DEFAULTS = TableKeys(
     "defaults",
@@ -76,17 +89,24 @@ DEFAULTS = TableKeys(
         "shutdown_timeout": duration,
         "source_grace": duration,
         "dead_letter_limit": whole_number,
+        "stall_after": duration_or_zero,
+        "blocked_after": duration_or_zero,
         **MESSAGE_POLICY,
     },
-    not_built=frozenset({"restart", "durable", "durability"}),
+    tables=("restart",),
+    not_built=frozenset({"durable", "durability"}),
 )
 COMPONENT = TableKeys(
     "a component",
-    {"type": text, **MESSAGE_POLICY},
-    tables=("config", "outputs", "replicas", "inputs"),
+    {"type": text, "stop_timeout": duration, **ACKNOWLEDGEMENT, **MESSAGE_POLICY},
+    tables=("config", "outputs", "replicas", "inputs", "restart"),
     required=("type",),
-    not_built=frozenset({"restart", "placement", "durable"}),
-    order=("type", "config", "outputs", "replicas", "inputs", *MESSAGE_POLICY),
+    not_built=frozenset({"placement", "durable"}),
+    order=(
+        *("type", "config", "outputs", "replicas", "inputs", "restart", "stop_timeout"),
+        *ACKNOWLEDGEMENT,
+        *MESSAGE_POLICY,
+    ),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
 RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))
@@ -100,7 +120,7 @@ CONNECTION = TableKeys(
         "copy": truth,
     },
     required=("from", "to"),
-    not_built=frozenset({"durable", "ack", "placement"}),
+    not_built=frozenset({"durable", "placement"}),
 )
 OUTPUT = TableKeys("an output", {"fan_out": OneOf(get_args(FanOut)), "key": key_fields})
 SUMMARY = TableKeys("summary", {"in": references, "out": references, "rejected": references})
@@ -108,25 +128,27 @@ PORT: Check = reference  # of each entry of `ports`: the inner 'component.port' 
 
 # What keys that are not built may say because it is so anyway, and the mend for what they may not.
 NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "restart": (("never", {"when": "never"}), "write 'restart: never': a crash drains and fails the system"),
     "durable": ((False,), "leave it out: edges are kept in memory"),
     "durability": ((), "leave it out: edges are kept in memory"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
-    "ack": (("auto",), "leave it out: the next receive acknowledges"),
 }
 
 __all__ = [
+    "ACKNOWLEDGEMENT",
+    "BACKOFF",
     "BLUEPRINT",
     "COMPONENT",
     "CONNECTION",
     "DEFAULTS",
     "MESSAGE_POLICY",
     "NOT_BUILT",
+    "OF_FUNCTIONS",
     "OUTPUT",
     "PORT",
     "REPLICAS",
     "RESOURCE",
+    "RESTART",
     "SUMMARY",
     "TableKeys",
 ]

@@ -30,18 +30,17 @@ from .blueprint_keys import (
     COMPONENT,
     CONNECTION,
     DEFAULTS,
-    NOT_BUILT,
     OUTPUT,
     PORT,
     REPLICAS,
     RESOURCE,
     SUMMARY,
-    TableKeys,
 )
+from .blueprint_table import TableReader
 from .blueprint_tests import read_tests
 from .blueprint_tree import Listing, Node, Scalar, Table, plain
-from .blueprint_values import Check, describe, holds_secret, whole_number
-from .endpoint import did_you_mean, parse_endpoint
+from .blueprint_values import describe, whole_number
+from .endpoint import parse_endpoint
 
 _CHAIN_HINT = "write 'sender -> receiver', each 'component' or 'component.port'"
 
@@ -71,15 +70,16 @@ def read_table(
     """Read a blueprint from its table, as far as it can be read; the arguments are those of ``read_tree``."""
     reader = _Reader(complaints)
     found = reader.table(root, BLUEPRINT)
-    name = reader.checked(found, BLUEPRINT.checks).get("system")
+    said = reader.checked(found, BLUEPRINT.checks)
     components = tuple(reader.components(found["components"])) if "components" in found else ()
     names = frozenset(spec.name for spec in components)
     connections = tuple(reader.connections(found.get("connections"), names))
     return Blueprint(
-        name=name or "system",
+        name=said.get("system") or "system",
         components=components,
         connections=connections,
-        defaults=Defaults(**reader.options(found.get("defaults"), DEFAULTS)),
+        defaults=reader.defaults(found.get("defaults")),
+        strategy=said.get("strategy"),
         summary=_summary(reader.options(found.get("summary"), SUMMARY)),
         resources=tuple(reader.resources(found.get("resources"))),
         ports=reader.ports(found.get("ports")),
@@ -108,73 +108,16 @@ def _summary(found: Mapping[str, Any]) -> SummarySpec:
     return SummarySpec(found.get("in"), found.get("out"), found.get("rejected"))
 
 
-class _Reader:
+class _Reader(TableReader):
     def __init__(self, complaints: Complaints) -> None:
-        self.complaints = complaints
+        super().__init__(complaints)
         self.has_gaps = False
-
-    # --- tables ------------------------------------------------------------------------------------
-
-    def table(self, node: Table, keys: TableKeys) -> dict[str, Node]:
-        """Return the values of the known keys; complain about the others and about what is missing."""
-        found: dict[str, Node] = {}
-        hints: set[str] = set()
-        for name, (key, value) in node.entries.items():
-            if name in keys.known:
-                found[name] = value
-            elif name in keys.not_built:
-                self._not_built(key, value)
-            else:
-                hint = did_you_mean(name, keys.known) or "known: " + ", ".join(sorted(keys.known))
-                self.complaints.error(key.position, "E102", f"unknown key '{name}'", hint)
-                hints.add(hint)
-        for name in keys.required:
-            if name not in node.entries and f"did you mean '{name}'?" not in hints:
-                hint = f"add '{name}: ...'"
-                self.complaints.error(node.position, "E103", f"{keys.what} needs the key '{name}'", hint)
-        return found
-
-    def _not_built(self, key: Scalar, value: Node) -> None:
-        neutral, mend = NOT_BUILT[key.text]
-        said = plain(value)
-        if not any(said == allowed and type(said) is type(allowed) for allowed in neutral):
-            self.complaints.error(key.position, "E110", f"'{key.text}' is not built yet", mend)
-
-    def options(self, node: Node | None, keys: TableKeys) -> dict[str, Any]:
-        """Read a table whose keys all have a check."""
-        if node is None or not self._is_table(node, keys.what):
-            return {}
-        return self.checked(self.table(node, keys), keys.checks)
-
-    def checked(self, found: Mapping[str, Node], checks: Mapping[str, Check]) -> dict[str, Any]:
-        """Return what the checks make of the keys they know."""
-        return {
-            name: checks[name](node, name, self.complaints)
-            for name, node in found.items()
-            if name in checks and not node.flawed and self._is_open(node, name)
-        }
-
-    def _is_open(self, node: Node, what: str) -> bool:
-        """Refuse a secret where what is written is shown to people."""
-        if not holds_secret(node):
-            return True
-        self.complaints.error(node.position, "E116", f"{what} cannot be a secret", "secrets go into 'config'")
-        return False
-
-    def _is_table(self, node: Node, what: str, hint: str = "") -> TypeGuard[Table]:
-        if isinstance(node, Table):
-            return True
-        if node.flawed:
-            return False
-        message = f"{what} must be a table, not {describe(node)}"
-        self.complaints.error(node.position, "E104", message, hint or "write 'key: value' in it")
-        return False
 
     # --- components ----------------------------------------------------------------------------------
 
     def components(self, node: Node) -> Iterator[ComponentSpec]:
         """Read the table of components."""
-        if not self._is_table(node, "components", "write 'NAME: {type: ...}' in it"):
+        if not self.is_table(node, "components", "write 'NAME: {type: ...}' in it"):
             return
         if not node.entries:
             self.complaints.error(
@@ -183,17 +126,25 @@ class _Reader:
         for key, value in node.entries.values():
             yield self._component(key, value)
 
+    def defaults(self, node: Node | None) -> Defaults:
+        """Read what holds where nothing else is said."""
+        if node is None or not self.is_table(node, DEFAULTS.what):
+            return Defaults()
+        found = self.table(node, DEFAULTS)
+        return Defaults(**self.checked(found, DEFAULTS.checks), restart=self.restart(found.get("restart")))
+
     def _component(self, key: Scalar, node: Node) -> ComponentSpec:
         before = self.complaints.count
         position = key.position
         written = node.text if isinstance(node, Scalar) and node.text else "..."
-        if not self._is_table(node, f"component '{key.text}'", f"write '{{type: {written}}}'"):
+        if not self.is_table(node, f"component '{key.text}'", f"write '{{type: {written}}}'"):
             return ComponentSpec(key.text, position=position, broken=True)
         found = self.table(node, COMPONENT)
         simple = self.checked(found, COMPONENT.checks)
         outputs = self._outputs(found.get("outputs"), "outputs")
         inputs = self._outputs(found.get("inputs"), "inputs")
         replicas = self._replicas(found.get("replicas"))
+        restart = self.restart(found.get("restart"))
         return ComponentSpec(
             name=key.text,
             type=simple.pop("type", None) or "",
@@ -201,6 +152,7 @@ class _Reader:
             outputs=outputs,
             replicas=replicas,
             inputs=inputs,
+            restart=restart,
             position=position,
             places=dict(_places_of(node, found)),
             broken=node.flawed or self.complaints.count > before,
@@ -211,7 +163,7 @@ class _Reader:
 
     def resources(self, node: Node | None) -> Iterator[ResourceSpec]:
         """Read the table of resources; a text is the type of one without settings."""
-        if node is None or not self._is_table(node, "resources", "write 'NAME: {type: ...}' in it"):
+        if node is None or not self.is_table(node, "resources", "write 'NAME: {type: ...}' in it"):
             return
         for key, value in node.entries.values():
             yield self._resource(key, value)
@@ -222,7 +174,7 @@ class _Reader:
             said = self.checked({"type": node}, RESOURCE.checks)
             places = {"type": node.position}
             config: dict[str, Any] = {}
-        elif self._is_table(node, f"resource '{key.text}'", "write '{type: \"module:name\"}'"):
+        elif self.is_table(node, f"resource '{key.text}'", "write '{type: \"module:name\"}'"):
             found = self.table(node, RESOURCE)
             said = self.checked(found, RESOURCE.checks)
             places = dict(_places_of(node, found))
@@ -235,7 +187,7 @@ class _Reader:
 
     def ports(self, node: Node | None) -> dict[str, Reference]:
         """Read the ports that a blueprint has as a component: an own name for each inner port."""
-        if node is None or not self._is_table(node, "ports", "write 'PORT: component.port' in it"):
+        if node is None or not self.is_table(node, "ports", "write 'PORT: component.port' in it"):
             return {}
         entries = {name: value for name, (_, value) in node.entries.items()}
         found = self.checked(entries, dict.fromkeys(entries, PORT))
@@ -255,12 +207,12 @@ class _Reader:
     def _config(self, node: Node | None) -> dict[str, Any]:
         if node is None or (isinstance(node, Scalar) and node.value is None):
             return {}
-        if not self._is_table(node, "config", "write 'setting: value' in it"):
+        if not self.is_table(node, "config", "write 'setting: value' in it"):
             return {}
         return {name: plain(value) for name, (_, value) in node.entries.items()}
 
     def _outputs(self, node: Node | None, what: str) -> dict[str, OutputSpec]:
-        if node is None or not self._is_table(node, what, "write 'PORT: {fan_out: ...}' in it"):
+        if node is None or not self.is_table(node, what, "write 'PORT: {fan_out: ...}' in it"):
             return {}
         return {name: self._output(key, value) for name, (key, value) in node.entries.items()}
 
@@ -297,7 +249,7 @@ class _Reader:
         for item in self._listed(node):
             if isinstance(item, Table):
                 yield from self._long(item)
-            elif item.flawed or not self._is_open(item, "a connection"):
+            elif item.flawed or not self.is_open(item, "a connection"):
                 self.has_gaps = True
             elif isinstance(item, Scalar) and isinstance(item.value, str):
                 yield from self._chain(item, components)
@@ -371,7 +323,7 @@ def _places_of(node: Table, found: Mapping[str, Node]) -> Iterator[tuple[str, Po
     """Yield where the keys of a component or a resource stand, and its settings; of its type, the value."""
     for name, (key, value) in node.entries.items():
         yield name, value.position if name == "type" else key.position
-    for name in ("config", "outputs", "inputs"):
+    for name in ("config", "outputs", "inputs", "restart"):
         if name in found:
             yield from _places(found[name], name)
 

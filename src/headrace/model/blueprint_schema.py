@@ -10,15 +10,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .blueprint_keys import (
+    ACKNOWLEDGEMENT,
+    BACKOFF,
     BLUEPRINT,
     COMPONENT,
     CONNECTION,
     DEFAULTS,
     MESSAGE_POLICY,
     NOT_BUILT,
+    OF_FUNCTIONS,
     OUTPUT,
     REPLICAS,
     RESOURCE,
+    RESTART,
     SUMMARY,
     TableKeys,
 )
@@ -31,6 +35,7 @@ from .blueprint_values import (
     key_fields,
     reference,
     references,
+    share,
     text,
     truth,
     whole_number,
@@ -72,7 +77,8 @@ def blueprint_schema(
     definitions["resource"] = _resource(sorted(resources, key=lambda kind: kind.name), definitions)
     properties = {
         "system": {"type": "string", "pattern": rf"^(?=.*\S){_SHOWN}+$"},
-        "defaults": _table(DEFAULTS),
+        "strategy": _simple(BLUEPRINT.checks["strategy"]),
+        "defaults": _table(DEFAULTS, restart={"$ref": "#/$defs/restart"}),
         "resources": _by_name("resource", _IDENTIFIER),
         "components": {**_by_name("component", _NAME), "minProperties": 1},
         "connections": {"type": "array", "items": {"$ref": "#/$defs/connection"}},
@@ -116,6 +122,8 @@ def _definitions() -> dict[str, Schema]:
         "count_or_zero": {"anyOf": [{"type": "integer", "minimum": 0}, VARIABLE]},
         "duration": {"anyOf": [above, VARIABLE]},
         "duration_or_zero": {"anyOf": [not_below, VARIABLE]},
+        "share": {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, VARIABLE]},
+        "restart": _restart(),
         "fields": {"anyOf": [field, {"type": "array", "items": field, "minItems": 1}]},
         "chain": {"anyOf": [{"type": "string", "pattern": rf"^\s*{_PORT}\s*(->\s*{_PORT}\s*)+$"}, VARIABLE]},
         "config": {"type": ["object", "null"]},
@@ -142,6 +150,7 @@ _CHECKED: Mapping[Check, str] = {
     truth: "truth",
     reference: "text",
     references: "texts",
+    share: "share",
     key_fields: "fields",
 }
 _NAME: Schema = {"pattern": rf"^(?!\s){_SHOWN}+(?<!\s)$", "not": {"pattern": "->"}}
@@ -168,8 +177,13 @@ def _by_name(definition: str, names: Schema | None = None) -> Schema:
 # --- tables --------------------------------------------------------------------------------------
 
 
-def _table(keys: TableKeys) -> Schema:
-    return _closed(keys, {name: _simple(check) for name, check in keys.checks.items()})
+def _table(keys: TableKeys, **tables: Schema) -> Schema:
+    return _closed(keys, {name: _simple(check) for name, check in keys.checks.items()} | tables)
+
+
+def _restart() -> Schema:
+    backoff = {"anyOf": [{"$ref": "#/$defs/duration_or_zero"}, _table(BACKOFF)]}
+    return {"anyOf": [_simple(RESTART.checks["when"]), _table(RESTART, backoff=backoff)]}
 
 
 def _connection() -> Schema:
@@ -281,7 +295,9 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "outputs": _by_name("output"),
         "inputs": _by_name("output"),
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
-        **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
+        "restart": {"$ref": "#/$defs/restart"},
+        "stop_timeout": _simple(COMPONENT.checks["stop_timeout"]),
+        **{name: _simple(check) for name, check in {**ACKNOWLEDGEMENT, **MESSAGE_POLICY}.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
     return {**_closed(COMPONENT, properties), "allOf": [rule for rule in rules if rule]}
@@ -303,7 +319,9 @@ def _choice(kind: KnownType) -> Schema:
 def _of_type(kind: KnownType, definitions: dict[str, Schema]) -> Schema | None:
     """Return the rule for the components of one type."""
     config, inner, is_needed = settings_schema(kind)
-    then: Schema = {"properties": {} if kind.takes_attempts else _no_policy("this type")}
+    of_function = {"ack": {"const": "auto"}, **_no("this type", "max_unacked")}
+    misplaced = of_function if kind.takes_attempts else _no("this type", *OF_FUNCTIONS)
+    then: Schema = {"properties": misplaced}
     if config is not True:
         definitions |= inner
         then["properties"]["config"] = config if is_needed else {"anyOf": [config, {"type": "null"}]}
@@ -322,13 +340,14 @@ def _of_file() -> Schema:
     return {
         "if": condition,
         "then": {
-            "properties": {"config": config, **_no_policy("a blueprint"), **_no("a blueprint", "replicas")}
+            "properties": {
+                "config": config,
+                **_no(
+                    "a blueprint", *MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout"
+                ),
+            }
         },
     }
-
-
-def _no_policy(what: str) -> dict[str, Any]:
-    return _no(what, *MESSAGE_POLICY)
 
 
 def _no(what: str, *names: str) -> dict[str, Any]:

@@ -105,6 +105,19 @@ def whole_number(node: Node, what: str, complaints: Complaints) -> int | None:
     return value
 
 
+def share(node: Node, what: str, complaints: Complaints) -> float | None:
+    """Take a number from 0 to 1."""
+    value = _value(node)
+    hint = "write a number from 0 to 1"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        complaints.error(node.position, "E104", f"{what} must be a number, not {describe(node)}", hint)
+    elif not 0 <= value <= 1:
+        complaints.error(node.position, "E111", f"{what} must be from 0 to 1, not {describe(node)}", hint)
+    else:
+        return float(value)
+    return None
+
+
 def duration(node: Node, what: str, complaints: Complaints) -> float | None:
     """Take a time in seconds, more than 0."""
     return _time(node, what, complaints, allow_zero=False)
@@ -185,6 +198,7 @@ __all__ = [
     "read_duration",
     "reference",
     "references",
+    "share",
     "text",
     "truth",
     "whole_number",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .ledger import SystemLedger
@@ -13,27 +14,94 @@ Outcome = Literal["finished", "stopped", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One error of one component (or of a resource: ``open``, ``close``), and the phase of its life."""
+    """One error of one component (or of a resource: ``open``, ``close``), and the phase of its life.
+
+    Attributes:
+        component: Whose it is.
+        phase: When.
+        error: The error.
+        after: What was tried before in vain: ``after 5 restarts within 60 s``.
+    """
 
     component: str
     phase: Phase
     error: BaseException
+    after: str = ""
 
     def __str__(self) -> str:
-        return f"{self.component} failed in {self.phase}: {describe(self.error)}"
+        when = f"{self.phase} {self.after}" if self.after else self.phase
+        return f"{self.component} failed in {when}: {describe(self.error)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """A component that was still at work at a deadline, and what it was waiting for."""
+    """A component that was still at work at a deadline, and what it was waiting for.
+
+    Attributes:
+        component: Its name.
+        phase: In which phase of its life.
+        after: Seconds since the time began to run: at the request to stop, or at the end of its inputs.
+        awaiting: What it waited for, its own source line where it has one.
+        deadline: The setting that ended its time: ``shutdown_timeout``, ``stop_timeout``, ``cleanup_timeout``.
+        left: Messages for it that lie on an edge or in its hand, by edge.
+    """
 
     component: str
     phase: Phase
     after: float
     awaiting: str
+    deadline: str = ""
+    left: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.component} overran its {self.phase} after {self.after:.3g} s, awaiting {self.awaiting}"
+        what = self.deadline if self.deadline == "stop_timeout" else self.phase
+        return f"{self.component} overran its {what} after {self.after:.3g} s, awaiting {self.awaiting}"
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """The last crash of a component, and what follows.
+
+    Attributes:
+        component: Its name.
+        error: The error.
+        restart: Which restart it is followed by, of those that count; 0 where it is given up.
+        of: How many there may be, or, where it is given up, how many were in vain.
+        after: Seconds until the restart.
+        letters: The numbers of the dead letters that messages in hand have become.
+        again: How many messages in hand will be delivered again.
+    """
+
+    component: str
+    error: BaseException
+    restart: int = 0
+    of: int = 0
+    after: float = 0.0
+    letters: tuple[int, ...] = ()
+    again: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often a component was restarted in a run, and what that has cost.
+
+    Attributes:
+        component: Its name.
+        restarts: How often it was started again.
+        redelivered: How many messages it got once more, because it had them in hand when a life of it ended.
+        state_lost: What it had gathered and lost with a life; empty where that was nothing.
+        last_error: The last error, in a line; empty where it was restarted for other reasons.
+        from_the_start: Whether it is a source that was made anew, so that its messages may have come again.
+        troubles: What else went wrong between two lives.
+    """
+
+    component: str
+    restarts: int
+    redelivered: int = 0
+    state_lost: str = ""
+    last_error: str = ""
+    from_the_start: bool = False
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +145,8 @@ class ShutdownReport:
         overruns: Who was still at work at a deadline.
         ledger: The books, closed or not.
         dead_letters: The messages that failed for good.
+        restarts: The components that were restarted.
+        deadlocks: The sentence of each deadlock that the drain's deadline has torn apart.
     """
 
     system: str
@@ -88,11 +158,19 @@ class ShutdownReport:
     overruns: tuple[Overrun, ...]
     ledger: SystemLedger
     dead_letters: tuple[DeadLetter, ...]
+    restarts: tuple[Restarts, ...] = ()
+    deadlocks: tuple[str, ...] = ()
+
+    @property
+    def state_lost(self) -> tuple[str, ...]:
+        """The components that lost what they had gathered."""
+        return tuple(one.component for one in self.restarts if one.state_lost)
 
     @property
     def clean(self) -> bool:
         """Whether nothing failed, overran, died or was lost."""
-        return not (self.failures or self.overruns or self.dead_letters or self.ledger.totals.lost)
+        lost = self.ledger.totals.lost or self.state_lost
+        return not (self.failures or self.overruns or self.dead_letters or lost)
 
     def exit_code(self, *, allow_dead: bool = False) -> int:
         """Return the exit code of the command line for this run (see semantics in the docs)."""
@@ -102,13 +180,14 @@ class ShutdownReport:
             return 128 + self.signal
         if self.overruns:
             return 5
-        if not self.ledger.closes or self.ledger.remaining:
+        if not self.ledger.closes or self.ledger.remaining or self.state_lost:
             return 3
         return 4 if self.dead_letters and not allow_dead else 0
 
     def summary(self) -> str:
         """Return the one line that ends a run: ``in ... out ... rejected ... lost ... in ... s``."""
-        return f"{self.ledger.totals} in {self.seconds:.1f} s"
+        state = f" (state of {', '.join(self.state_lost)} lost)" if self.state_lost else ""
+        return f"{self.ledger.totals}{state} in {self.seconds:.1f} s"
 
 
 def describe(error: BaseException) -> str:
@@ -119,4 +198,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} {text}" if text else type(error).__name__
 
 
-__all__ = ["DeadLetter", "Failure", "Outcome", "Overrun", "Phase", "ShutdownReport", "describe"]
+__all__ = [
+    "Crash",
+    "DeadLetter",
+    "Failure",
+    "Outcome",
+    "Overrun",
+    "Phase",
+    "Restarts",
+    "ShutdownReport",
+    "describe",
+]

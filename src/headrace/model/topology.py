@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Topology:
         cycles: The strongly connected parts of two or more components, and components that send to themselves.
         sources: Components with no connected input.
         sinks: Components with no connected output.
+        receivers: To whom each component sends.
     """
 
     names: tuple[str, ...]
@@ -23,6 +24,7 @@ class Topology:
     cycles: tuple[tuple[str, ...], ...]
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
+    receivers: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, names: Iterable[str], links: Iterable[tuple[str, str]]) -> Topology:
@@ -47,6 +49,7 @@ class Topology:
             cycles=cycles,
             sources=tuple(name for name in order if name not in receivers),
             sinks=tuple(name for name in order if not forward[name]),
+            receivers=forward,
         )
 
     @property

@@ -33,12 +33,13 @@ from headrace.model.blueprint import (
     ResourceSpec,
     field_key,
 )
-from headrace.model.blueprint_keys import MESSAGE_POLICY
+from headrace.model.blueprint_keys import ACKNOWLEDGEMENT, MESSAGE_POLICY, OF_FUNCTIONS
 from headrace.model.endpoint import ComponentNames, did_you_mean, parse_endpoint
 from headrace.model.options import Attempts, Replicas
 from headrace.model.settings_check import find_setting_errors
 
 from .assembly_site import Site
+from .member import own_restart
 from .registry import Registry, place_of
 from .resource_use import settings_of
 
@@ -145,7 +146,11 @@ class Part:
                 return False
             name = self.prefix + spec.name
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
-            self.site.harness._add(name, target, spec.config, policy, replicas)
+            restart = spec.restart or own_restart(target) or self.defaults.restart
+            acks = (spec.ack, spec.max_unacked)
+            self.site.harness._add(
+                name, target, spec.config, policy, replicas, restart, spec.stop_timeout, acks
+            )
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
             self.site.tell(_place_of_setting(spec, error.field), error, hint)
@@ -175,8 +180,11 @@ class Part:
     def _policy(self, spec: ComponentSpec, target: Any) -> Attempts | None:
         """Return what becomes of a message that fails: said here, or by the function, or by ``defaults``."""
         if not (isinstance(target, ComponentFunction) or inspect.isfunction(target)):
-            said = any(getattr(spec, name) is not None for name in _POLICY)
-            return _policy_of(spec, Defaults(), Attempts()) if said else None
+            said = next((name for name in OF_FUNCTIONS if getattr(spec, name) is not None), None)
+            if said is not None:
+                raise ConfigError(f"{spec.name}: {said} and the like are for function components", field=said)
+            common = Defaults(attempts=self.defaults.attempts, on_error=self.defaults.on_error)
+            return _policy_of(spec, common, Attempts())
         own = target.attempts if isinstance(target, ComponentFunction) else Attempts()
         fn = target.fn if isinstance(target, ComponentFunction) else target
         defaults = self.defaults if is_async(fn) else replace(self.defaults, concurrency=None)
@@ -385,6 +393,8 @@ class Part:
 def _place_of_setting(spec: ComponentSpec, name: str) -> Position:
     if name in _POLICY:
         return spec.place(next((said for said in (name, *_POLICY) if said in spec.places), name))
+    if name in ACKNOWLEDGEMENT and name in spec.places:
+        return spec.place(name)
     return spec.place(f"config.{name}" if name else "type")
 
 

@@ -45,7 +45,10 @@ class Site:
         with self.telling(blueprint.position):
             refuse_unprintable("a system's name", blueprint.name)
         name = blueprint.name if blueprint.name.isprintable() else "system"
-        self.harness = SystemExecutionHarness(name, **blueprint.defaults.harness_options())
+        options = blueprint.defaults.harness_options()
+        if blueprint.strategy is not None:
+            options["strategy"] = blueprint.strategy
+        self.harness = SystemExecutionHarness(name, **options)
         self.allow = frozenset(allow)
         self.unsure: set[str] = set()
         self.any_output = self.any_input = False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from headrace.model.endpoint import Endpoint
-from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
+from headrace.model.ledger import EdgeLedger, OutputLedger, SystemLedger, Totals
 
 from .wiring import Wiring
 
@@ -43,7 +43,17 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
         for outlet in member.outlets.values()
         if outlet.discarded
     }
-    return SystemLedger(tuple(ledgers.values()), MappingProxyType(discarded), totals)
+    outputs = tuple(_output_ledgers(wiring, ledgers))
+    return SystemLedger(tuple(ledgers.values()), MappingProxyType(discarded), totals, outputs)
+
+
+def _output_ledgers(wiring: Wiring, ledgers: Mapping[str, EdgeLedger]) -> Iterator[OutputLedger]:
+    for member in wiring.members.values():
+        for outlet in member.outlets.values():
+            if outlet.lanes:
+                accepted = sum(ledgers[edge.key].accepted for edge in outlet.lanes)
+                sent = outlet.accepted - outlet.discarded
+                yield OutputLedger(outlet.name, sent, accepted, outlet.copies)
 
 
 def _sent(wiring: Wiring, ports: Iterable[Endpoint]) -> int:

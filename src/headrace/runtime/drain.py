@@ -1,14 +1,16 @@
-"""The one way a run ends: sources stop, the end travels downstream, and a deadline names who did not.
+"""The one way a run ends: sources stop, the end travels downstream, and deadlines name who did not.
 
 Cycles are the one place where no end arrives by itself; ``CycleUnit`` sees when one has come to rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from headrace.model.options import Timeouts
@@ -79,13 +81,22 @@ class Drain:
         running: The running members, by name.
         timeouts: The deadlines.
         logger: For what happens.
+        before_cut: Called when the deadline has come, before anything is cancelled.
     """
 
-    def __init__(self, running: Mapping[str, Supervised], timeouts: Timeouts, logger: Any) -> None:
+    def __init__(
+        self,
+        running: Mapping[str, Supervised],
+        timeouts: Timeouts,
+        logger: Any,
+        before_cut: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._before_cut = before_cut
         self._running = running
         self._timeouts = timeouts
         self._logger = logger
         self._began = anyio.current_time()
+        self._has_begun = anyio.Event()
         self._overruns: dict[str, Overrun] = {}
 
     @property
@@ -96,6 +107,25 @@ class Drain:
     def begin(self) -> None:
         """Let the time that everybody has run from now on."""
         self._began = anyio.current_time()
+        self._has_begun.set()
+
+    def start_clock(self, group: TaskGroup, one: Supervised) -> None:
+        """Keep the time of a component that has a deadline of its own."""
+        seconds = one.member.stop_timeout
+        if seconds is not None:
+            group.start_soon(self._keep_time, one, seconds, name=f"stop_timeout of {one.member.name}")
+
+    async def _keep_time(self, one: Supervised, seconds: float) -> None:
+        """Cancel and name a component that takes too long after its inputs have ended; the others go on."""
+        if one.member.is_source:
+            await self._has_begun.wait()
+        else:
+            await _end_of_inputs(one)
+        began = anyio.current_time()
+        await anyio.sleep(seconds)
+        if one.alive:
+            self.name(one, one.awaiting, deadline="stop_timeout", began=began)
+            one.cancel("deadline")
 
     async def run(self) -> None:
         """Let sources end, then everything downstream; cancel and name what is left at the deadline."""
@@ -111,16 +141,55 @@ class Drain:
     def cut_off(self) -> None:
         """Name everything that still runs and what it waits for, and cancel it."""
         late = [one for one in self._running.values() if one.alive]
+        if late:
+            self._before_cut()
         for one in late:
             self.name(one, one.awaiting)
         for one in late:
             one.cancel("deadline")
 
-    def name(self, one: Supervised, awaiting: str) -> None:
-        """Enter a component among those that did not end by themselves; what is known last counts."""
-        overrun = Overrun(one.member.name, "process", anyio.current_time() - self._began, awaiting)
-        self._overruns[overrun.component] = overrun
-        self._logger.error("drain overran", component=overrun.component, awaiting=awaiting)
+    def name(
+        self,
+        one: Supervised,
+        awaiting: str,
+        *,
+        deadline: str = "shutdown_timeout",
+        began: float | None = None,
+    ) -> None:
+        """Enter a component among those that did not end by themselves; what is known last counts.
+
+        Args:
+            one: The component.
+            awaiting: What it waits for.
+            deadline: The setting by which its time was up.
+            began: When its time began to run; with the drain where None.
+        """
+        name, after = one.member.name, anyio.current_time() - (self._began if began is None else began)
+        left = {
+            ledger.edge: ledger.remaining
+            for inlet in one.member.inlets.values()
+            for ledger in (edge.ledger() for edge in inlet.lanes)
+            if ledger.remaining
+        }
+        if name in self._overruns:  # cut off by its own deadline already, and still not gone
+            deadline, left = self._overruns[name].deadline, dict(self._overruns[name].left)
+        self._overruns[name] = Overrun(name, "process", after, awaiting, deadline, MappingProxyType(left))
+        self._logger.error("drain overran", component=name, awaiting=awaiting, deadline=deadline, left=left)
+
+
+async def _end_of_inputs(one: Supervised) -> None:
+    """Return when nothing more will be sent to a component; it may have messages yet."""
+    inlets = [inlet for inlet in one.member.inlets.values() if inlet.lanes]
+    ended = anyio.Event()
+
+    def look() -> None:
+        if all(inlet.all_ended or inlet.ended for inlet in inlets):
+            ended.set()
+
+    for inlet in inlets:
+        inlet.on_sender_end = look
+    look()
+    await ended.wait()
 
 
 __all__ = ["CycleUnit", "Drain"]

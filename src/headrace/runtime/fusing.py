@@ -42,6 +42,15 @@ class FusedOut:
         self._open = False
         self.is_late = False
 
+    def send_by(self, stream: Any) -> None:
+        """Use a new handle of the sender, which lives again."""
+        self._stream = stream
+
+    @property
+    def reader_name(self) -> str:
+        """The name of the component whose work is done."""
+        return self._reader.name
+
     @property
     def free(self) -> int:
         """How many messages can be put now, through all that is fused behind."""
@@ -95,6 +104,7 @@ class FusedOut:
             len(inlet.hungry) == 1
             and not inlet.taps
             and not self._edge.outlet.taps
+            and self._edge.outlet.gate is None
             and not inlet.shared
             and not self._reader.begun
             and self._reader.stage.kind in ("map", "flat")

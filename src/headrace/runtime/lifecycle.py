@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import FunctionType
 from typing import Any, Literal
@@ -18,9 +19,10 @@ from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import CleanupFailed, SetupFailed
 from headrace.model.component_status import ComponentState, ComponentStatus
 from headrace.model.report import Failure, Overrun, Phase, describe
+from headrace.model.trouble import SlowStep
 
-from .driven import Driven, leaves, without_cancellation
-from .supervisor import inside
+from .driven import Driven, Work, leaves, without_cancellation
+from .life import inside
 from .wiring import Member
 
 _How = Literal["by place", "by name", "bare"]
@@ -28,17 +30,27 @@ HASTY_CLEANUP = 0.5
 """Seconds that clean-ups still have once the system is to stop at once."""
 
 
+@dataclass(slots=True)
+class Notes:
+    """What went wrong: errors, and who overran a deadline."""
+
+    failures: list[Failure] = field(default_factory=list)
+    overruns: list[Overrun] = field(default_factory=list)
+
+
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
 
-    __slots__ = ("done", "driven", "member", "overrun", "scope")
+    __slots__ = ("began", "done", "driven", "member", "notes", "overrun", "scope")
 
-    def __init__(self, member: Member, driven: Driven) -> None:
+    def __init__(self, member: Member, driven: Driven, notes: Notes) -> None:
         self.member = member
         self.driven = driven
+        self.notes = notes
         self.scope = CancelScope()
         self.overrun = ""
         self.done = False
+        self.began = current_time()
 
     async def take(self) -> None:
         """Do it, until its end or the deadline."""
@@ -62,17 +74,44 @@ class Lifecycle:
     """
 
     def __init__(self, harness: object, context_of: Callable[[Member], Context], logger: Any) -> None:
-        self.failures: list[Failure] = []
-        self.overruns: list[Overrun] = []
+        self.notes = Notes()
+        self.between_lives = Notes()
         self._harness = harness
         self._context_of = context_of
         self._logger = logger
-        self._touched: list[list[Member]] = []
+        self._layers: list[list[Member]] = []
+        self._touched: set[str] = set()  # set up, or failed in it, and not cleaned up since
+        self._steps: dict[str, _Step] = {}
         self._hurried = anyio.Event()
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The errors of the first set-up and of the last clean-up."""
+        return self.notes.failures
+
+    @property
+    def overruns(self) -> list[Overrun]:
+        """Who overran the deadline of the last clean-up."""
+        return self.notes.overruns
+
+    def awaiting(self, member: Member) -> str:
+        """Return where a component's set-up or clean-up waits; nothing where there is none at work."""
+        step = self._steps.get(member.name)
+        return "" if step is None or step.done else step.driven.awaiting
 
     def hurry(self) -> None:
         """Leave clean-ups little time from now on."""
         self._hurried.set()
+
+    def slow_steps(self, setup: float, cleanup: float) -> Iterator[SlowStep]:
+        """Yield the set-ups and clean-ups that have been under way for so many seconds."""
+        now = current_time()
+        for step in self._steps.values():
+            work = step.driven.work
+            if step.done or work is None:
+                continue
+            if now - step.began >= (setup if work.phase == "setup" else cleanup):
+                yield SlowStep(work.component, work.phase, now - step.began, step.driven.awaiting)
 
     # --- set-up ------------------------------------------------------------------------------------
 
@@ -82,22 +121,43 @@ class Lifecycle:
         Returns:
             Whether every set-up succeeded.
         """
+        await self._set_up_layers(layers, timeout, self.notes, self._layers)
+        return not self.failures
+
+    async def set_up_some(self, layers: Iterable[Sequence[Member]], timeout: float) -> list[Failure]:
+        """Set members up once more, one layer after the other; stops at the first failure.
+
+        Returns:
+            The failures.
+        """
+        notes = Notes()
+        await self._set_up_layers(layers, timeout, notes, [])
+        return notes.failures
+
+    async def _set_up_layers(
+        self, layers: Iterable[Sequence[Member]], timeout: float, notes: Notes, touched: list[list[Member]]
+    ) -> None:
         for layer in layers:
-            self._touched.append([])
+            touched.append([])
             steps, begun = list[_Step](), anyio.Event()
             async with create_task_group() as watch:
                 watch.start_soon(self._watch_set_up, steps, begun, timeout)
                 async with create_task_group() as group:
                     for member in layer:
-                        if self.failures:
+                        if notes.failures:
                             break
-                        group.start_soon(self._set_up_one, member, steps, timeout, group.cancel_scope)
+                        touched[-1].append(member)
+                        step = self._step(member, "setup", steps, notes)
+                        group.start_soon(self._set_up_one, step, timeout, group.cancel_scope)
                         await checkpoint()  # in this order, on trio too
                     begun.set()
                 watch.cancel_scope.cancel()
-            if self.failures:
-                return False
-        return True
+            self._forget(steps)
+            if notes.failures:
+                return
+
+    def _setup_of(self, member: Member) -> Callable[[], Any]:
+        return lambda: _call_setup(member.component, self._context_of(member))
 
     async def _watch_set_up(self, steps: list[_Step], begun: anyio.Event, timeout: float) -> None:
         try:
@@ -107,11 +167,10 @@ class Lifecycle:
         finally:
             _insist(steps)
 
-    async def _set_up_one(
-        self, member: Member, steps: list[_Step], timeout: float, layer: CancelScope
-    ) -> None:
-        self._touched[-1].append(member)
-        step = self._step(member, steps, lambda: _call_setup(member.component, self._context_of(member)))
+    async def _set_up_one(self, step: _Step, timeout: float, layer: CancelScope) -> None:
+        member = step.member
+        self._touched.add(member.name)
+        inside.set((*inside.get(), self._harness))
         try:
             await step.take()
             if step.overrun:
@@ -123,7 +182,7 @@ class Lifecycle:
             if member.status.state is not ComponentState.READY:
                 member.status.transition_to(ComponentState.READY)
         except BaseException as error:
-            if not self._has_failed(member, "setup", error):
+            if not self._has_failed(step, "setup", error):
                 raise
             layer.cancel()
 
@@ -131,17 +190,30 @@ class Lifecycle:
 
     async def clean_up(self, timeout: float) -> None:
         """Clean up whoever was touched, in reverse of set-up; nothing stops the others."""
-        for layer in reversed(self._touched):
+        await self._clean_up_layers(self._layers, timeout, self.notes)
+
+    async def clean_up_some(self, members: Container[Member], timeout: float) -> None:
+        """Clean up some of those that were touched, to set them up once more; what fails is logged and kept."""
+        layers = [[member for member in layer if member in members] for layer in self._layers]
+        await self._clean_up_layers(layers, timeout, self.between_lives)
+
+    async def _clean_up_layers(self, layers: list[list[Member]], timeout: float, notes: Notes) -> None:
+        for layer in reversed(layers):
             steps, begun = list[_Step](), anyio.Event()
+            if not any(member.name in self._touched for member in layer):
+                continue
             async with create_task_group() as watch:
                 watch.start_soon(self._watch_clean_up, steps, begun, timeout)
                 async with create_task_group() as group:
                     for member in reversed(layer):
-                        group.start_soon(self._clean_up_one, member, steps, timeout)
-                        await checkpoint()  # in this order, on trio too
+                        if member.name in self._touched:
+                            self._touched.remove(member.name)
+                            step = self._step(member, "cleanup", steps, notes)
+                            group.start_soon(self._clean_up_one, step)
+                            await checkpoint()  # in this order, on trio too
                     begun.set()
                 watch.cancel_scope.cancel()
-        self._touched.clear()
+            self._forget(steps)
 
     async def _watch_clean_up(self, steps: list[_Step], begun: anyio.Event, timeout: float) -> None:
         await begun.wait()
@@ -150,27 +222,33 @@ class Lifecycle:
             await anyio.sleep(HASTY_CLEANUP)
         self._blame(steps, "clean-up overran")
 
-    async def _clean_up_one(self, member: Member, steps: list[_Step], timeout: float) -> None:
+    async def _clean_up_one(self, step: _Step) -> None:
+        member = step.member
+        inside.set((*inside.get(), self._harness))
         wind_down(member.status)
         began = current_time()
-        step = self._step(member, steps, member.component.cleanup)
         try:
             await step.take()
         except BaseException as error:
-            if not self._has_failed(member, "cleanup", error):
+            if not self._has_failed(step, "cleanup", error):
                 raise
         else:
             if step.overrun:
                 late = Overrun(member.name, "cleanup", current_time() - began, step.overrun)
-                self.overruns.append(late)
+                step.notes.overruns.append(late)
                 _to_error(member.status, CleanupFailed(str(late), component=member.name))
         finish_winding_down(member.status)
 
     # --- both --------------------------------------------------------------------------------------
 
-    def _step(self, member: Member, steps: list[_Step], call: Callable[[], Any]) -> _Step:
-        inside.set((*inside.get(), self._harness))
-        step = _Step(member, Driven(call))
+    def _forget(self, steps: list[_Step]) -> None:
+        for step in steps:
+            self._steps.pop(step.member.name, None)
+
+    def _step(self, member: Member, phase: Phase, steps: list[_Step], notes: Notes) -> _Step:
+        call = self._setup_of(member) if phase == "setup" else member.component.cleanup
+        driven = Driven(call, work=Work(self._harness, member.name, phase))
+        step = self._steps[member.name] = _Step(member, driven, notes)
         steps.append(step)
         return step
 
@@ -184,13 +262,14 @@ class Lifecycle:
         for step in steps:
             step.scope.cancel()
 
-    def _has_failed(self, member: Member, phase: Phase, error: BaseException) -> bool:
+    def _has_failed(self, step: _Step, phase: Phase, error: BaseException) -> bool:
         """Take note of an error; returns False for a cancellation, which has to go on."""
         real = without_cancellation(error)
         if real is None:
             return False
+        member = step.member
         _to_error(member.status, real)
-        self.failures.append(Failure(member.name, phase, real))
+        step.notes.failures.append(Failure(member.name, phase, real))
         for leaf in leaves(real):
             trace = (type(leaf), leaf, leaf.__traceback__)
             self._logger.error(f"{phase} failed", component=member.name, error=describe(leaf), exc_info=trace)
@@ -232,8 +311,10 @@ def _look_how_to_call(fn: Callable[..., Any], *own: object) -> _How:
 
 
 def _to_error(status: ComponentStatus, error: BaseException) -> None:
+    if status.state is ComponentState.STOPPED:  # through ready, so that error_count stays true
+        status.transition_to(ComponentState.READY)
     if status.can_transition_to(ComponentState.ERROR):
         status.transition_to(ComponentState.ERROR, error=error)
 
 
-__all__ = ["HASTY_CLEANUP", "Lifecycle"]
+__all__ = ["HASTY_CLEANUP", "Lifecycle", "Notes"]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from headrace.authoring.factory import build_component
 from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.ports import ports_of
 from headrace.authoring.resource import ResourceNeed, resources_of
-from headrace.exceptions import InvalidEndpointError, NotAComponentError
+from headrace.exceptions import ConfigError, InvalidEndpointError, NotAComponentError
 from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint
-from headrace.model.options import Attempts, EdgeOptions
+from headrace.model.options import AUTOMATIC, Ack, Acknowledgement, Attempts, EdgeOptions
 from headrace.model.port import Port, PortTable
-from headrace.streams.inlet import AnyInlet
+from headrace.model.restart_policy import NEVER, RestartPolicy
+from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet
 
 from .worker_functions import check_where
+
+SaidOfAcks = tuple[Ack | None, int | None]
+"""``ack`` and ``max_unacked`` of one component; None where nothing is said."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,10 +38,14 @@ class Member:
         factory: What it was made from: a class, a function, or the component itself.
         config: The settings it was made with.
         attempts: What was said of failing messages where it was registered; None for what its function says.
+        restart: When it is restarted.
         where: File and line of the call that registered it; nothing where that was a blueprint.
         inlets: Its input ports.
         outlets: Its output ports.
         replica_of: The name it shares with other replicas; nothing where it is the only one.
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        acks: Who acknowledges what it has received; and
+        said_of_acks: what was said of that where it was registered.
     """
 
     name: str
@@ -48,10 +56,14 @@ class Member:
     factory: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     attempts: Attempts | None = None
+    restart: RestartPolicy = NEVER
     where: tuple[str, int] = ("", 0)
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
     replica_of: str = ""
+    stop_timeout: float | None = None
+    acks: Acknowledgement = AUTOMATIC
+    said_of_acks: SaidOfAcks = (None, None)
 
     @property
     def registered_as(self) -> str:
@@ -62,6 +74,36 @@ class Member:
     def is_source(self) -> bool:
         """Whether nothing is connected to any of its inputs."""
         return not any(inlet.lanes for inlet in self.inlets.values())
+
+    def new_inlet(self, port: str) -> AnyInlet:
+        """Make an input port, and let the component have it."""
+        inlet: AnyInlet = Inlet(f"{self.name}.{port}")
+        inlet.max_unacked = self.acks.window
+        self.inlets[port] = inlet
+        return inlet
+
+    def acknowledge(self, said: SaidOfAcks) -> None:
+        """Say who acknowledges what it has received: what was said, or else what it says itself.
+
+        Raises:
+            ConfigError: It does not fit: a message of a function is acknowledged together with what that gives.
+        """
+        acks = own_acks(self.component).but(*said)
+        if acks.window and isinstance(self.component, FunctionComponent):
+            raise ConfigError(
+                f"{self.name}: ack 'manual' is for components with a process() of their own",
+                hint="leave it out: a message is acknowledged together with what the function gives",
+                field="ack",
+            )
+        self.acks, self.said_of_acks = acks, said
+        for inlet in self.inlets.values():
+            inlet.max_unacked = acks.window
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is handed to it, or as a source nothing taken from it."""
+        inlets, outlets = list(self.inlets.values()), list(self.outlets.values())
+        return any(inlet.paused for inlet in inlets) or any(outlet.gate is not None for outlet in outlets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +127,8 @@ def make_member(
     config: Mapping[str, Any] | None,
     attempts: Attempts | None,
     where: tuple[str, int],
+    restart: RestartPolicy | None = None,
+    acks: SaidOfAcks = (None, None),
 ) -> Member:
     """Make a component, and what the runtime keeps about it."""
     component = build_component(name, factory, config, attempts=attempts)
@@ -93,10 +137,40 @@ def make_member(
     status = getattr(component, "status", None)
     if not isinstance(status, ComponentStatus):
         status = ComponentStatus(name)
-    needs = resources_of(component)
-    return Member(
-        name, component, status, ports_of(component), needs, factory, dict(config or {}), attempts, where
+    member = Member(
+        name,
+        component,
+        status,
+        ports_of(component),
+        resources_of(component),
+        factory,
+        dict(config or {}),
+        attempts,
+        restart or own_restart(component) or NEVER,
+        where,
     )
+    member.acknowledge(acks)
+    return member
+
+
+def own_acks(what: Any) -> Acknowledgement:
+    """Return what a component, or its class, says of acknowledgement.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    ack, max_unacked = getattr(what, "ack", None), getattr(what, "max_unacked", None)
+    if isinstance(what, FunctionComponent) or not isinstance(
+        ack, str
+    ):  # a method of this name is the user's own
+        return AUTOMATIC
+    return AUTOMATIC.but(cast("Ack", ack), max_unacked if isinstance(max_unacked, int) else None)
+
+
+def own_restart(what: Any) -> RestartPolicy | None:
+    """Return what a component, its class or its function says of restarts; None where it says nothing."""
+    said = getattr(getattr(what, "function", what), "restart", None)
+    return RestartPolicy.of(said) if isinstance(said, (RestartPolicy, str)) else None
 
 
 def give(
@@ -148,4 +222,14 @@ def port_type(declared: Mapping[str, Port] | None, port: str) -> Any:
     return Any if declared is None else declared[port].type
 
 
-__all__ = ["Connection", "Member", "give", "make_member", "only_port", "port_type"]
+__all__ = [
+    "Connection",
+    "Member",
+    "SaidOfAcks",
+    "give",
+    "make_member",
+    "only_port",
+    "own_acks",
+    "own_restart",
+    "port_type",
+]

@@ -39,6 +39,10 @@ class ReplicaSet:
     inputs: dict[str, OutputOptions] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Take note that one of its members has another component."""
         self.component = tuple(member.component for member in self.members)
 
     @property

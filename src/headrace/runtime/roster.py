@@ -14,8 +14,9 @@ from headrace.exceptions import (
 )
 from headrace.model.endpoint import ComponentNames, Endpoint, did_you_mean, parse_endpoint, refuse_unprintable
 from headrace.model.options import Attempts, Replicas
+from headrace.model.restart_policy import RestartPolicy
 
-from .member import Member, make_member, only_port
+from .member import Member, SaidOfAcks, make_member, only_port
 from .replicas import ReplicaSet, check_can_be_replicated, replica_name
 
 Registered = Member | ReplicaSet
@@ -119,10 +120,12 @@ class Roster:
         attempts: Attempts | None,
         where: tuple[str, int],
         replicas: Replicas | None,
+        restart: RestartPolicy | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> Registered:
         """Make what is to be registered: a member, or several where several replicas are wanted."""
         if replicas is None or replicas.count == 1:
-            return make_member(name, factory, config, attempts, where)
+            return make_member(name, factory, config, attempts, where, restart, acks)
         check_can_be_replicated(name, factory)
         names = [replica_name(name, number) for number in range(replicas.count)]
         taken = next((one for one in names if self.get(one) not in (None, *self._all_of(name))), None)
@@ -131,7 +134,7 @@ class Roster:
                 f"a component named '{taken}' is registered already, as a replica of '{name}' has to be",
                 hint="take another name",
             )
-        made = [make_member(one, factory, config, attempts, where) for one in names]
+        made = [make_member(one, factory, config, attempts, where, restart, acks) for one in names]
         for member in made:
             member.replica_of = name
         return ReplicaSet(name, replicas, tuple(made))
@@ -158,6 +161,14 @@ class Roster:
         if isinstance(new, ReplicaSet):
             self.replicas[new.name] = new
             self._names[id(new.component)] = new.name
+
+    def exchange(self, member: Member, made: Any) -> None:
+        """Let another object be the component of a member, from one of its lives to the next."""
+        self._names.pop(id(member.component), None)
+        member.component = self.components[member.name] = made
+        self._names[id(made)] = member.name
+        if member.replica_of:
+            self.replicas[member.replica_of].look_again()
 
     def _check_name(self, name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name.strip() or name != name.strip() or "->" in name:

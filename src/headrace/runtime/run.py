@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextvars import copy_context
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import (
@@ -24,10 +27,10 @@ from anyio.lowlevel import checkpoint
 
 from headrace.authoring.context import Context
 from headrace.authoring.function_component import FunctionComponent
-from headrace.exceptions import SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
 from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
+from headrace.model.restart_policy import RestartCounter
 from headrace.model.scope import seen_from
 from headrace.streams.message_ids import MessageIds
 
@@ -35,14 +38,21 @@ from .books import system_ledger
 from .context_calls import ContextCalls
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
-from .driven import leaves, root_task, without_groups_of_one
+from .driven import root_task, without_groups_of_one
 from .fusing import fuse
+from .hands import Hands
 from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
+from .pausing import Pausing
+from .raising import raise_failures
+from .redriving import Redriving
+from .renewal import renew
 from .resources import Resources
+from .restarting import Restarter, Site, restarts_of
 from .supervisor import Supervised
+from .watch import Watch
 from .wiring import Member
 from .working_away import give_workers
 
@@ -79,23 +89,29 @@ class Run:
         self._timeouts = timeouts
         self._dead_letters = dead_letters
         self._on_end = on_end
-        self._letters_before = dead_letters.total
-        self._revived = 0
+        self._redriving = Redriving(harness.wiring, dead_letters)
         self._to_redrive = redrive
         self.redriven = 0
         self.announced = False
         self.home = Home(harness.name)
         self._log = get_logger(system=harness.name)
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
-        self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
+        self._resources = Resources(
+            harness.wiring.resources.values(), self._log, self._resource_failed, harness
+        )
         ids = MessageIds()
         self._new_id = lambda: ids(time.time())
         self._running: dict[str, Supervised] = {}
         self._alive = 0
-        self._drain = Drain(self._running, timeouts, self._log)
+        self.watch = Watch(harness, self._running, dead_letters, self._lifecycle, self._resources, self.home)
+        self._drain = Drain(self._running, timeouts, self._log, self.watch.look_at_deadline)
+        self.pausing = Pausing(harness.wiring, self._running, self.stop_event, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
         self._all_ended = Event()
+        self._hurry = Event()
+        self._outside = copy_context()
+        self._restarter: Restarter | None = None
         self._phases = CancelScope()
         self._stop_began: float | None = None
         self._stop_requested = False
@@ -108,11 +124,11 @@ class Run:
         Raises:
             HarnessForkedError: This process was forked after the run had begun.
         """
-        self.home.refuse_in_fork()
-        try:
-            self.home.call_soon(self.begin_stop)
-        except RuntimeError as error:  # the loop has just ended, and the run with it
-            self._log.debug("stop came too late", error=str(error))
+        self.request(self.begin_stop)
+
+    def request(self, what: Callable[[], object]) -> None:
+        """Have something done in the event loop, from any thread; what comes too late is only logged."""
+        self.home.request(what, self._log)
 
     def begin_stop(self) -> None:
         """Begin the drain; a second call changes nothing."""
@@ -124,7 +140,9 @@ class Run:
             return
         self._stop_began = current_time()
         self.stop_event.set()
+        self._hurry.set()
         self._log.info("stopping")
+        self.pausing.resume(None)  # so that nothing is left behind
         self._drain.begin()
         if self._all_ended.is_set():
             return  # nothing is left to drain, and the task group may be closed already
@@ -163,7 +181,8 @@ class Run:
         """
         before = root_task.set(get_current_task())
         try:
-            return await self._execute(handle_signals, task_status)
+            with self.watch:
+                return await self._execute(handle_signals, task_status)
         finally:
             root_task.reset(before)
             self._end()
@@ -184,6 +203,7 @@ class Run:
         on_main_thread = threading.current_thread() is threading.main_thread()  # others get no signals
         try:
             async with create_task_group() as watchers:
+                watchers.start_soon(self.watch.run, name="watchdog")
                 if handle_signals and on_main_thread:
                     await watchers.start(self._watch_signals)
                 try:
@@ -202,7 +222,7 @@ class Run:
             self._wiring.release_streams()
             self.report = self._make_report(outcome, began)
             self._log.info("ended", outcome=self.report.outcome, summary=self.report.summary())
-        self._raise_failures(self.report)
+        raise_failures(self.report)
         if not self.announced:  # stopped during set-up: whoever waits for the start need not wait on
             task_status.started()
         return self.report
@@ -251,8 +271,14 @@ class Run:
         """Start all members, downstream first: whoever sends finds its reader there."""
         fuse(self._wiring, enabled=self._harness.fuse)
         assert self.task_group is not None
+        self._outside = copy_context()
+        self._restarter = self._make_restarter()
+        hands, chance = Hands(self._dead_letters), random.random
         for member in members:
-            one = Supervised(member, self._harness, self._dead_letters, self._has_ended, self._log)
+            counter = RestartCounter(member.restart, clock=current_time, random=chance)
+            one = Supervised(member, self._harness, self, hands, counter, self._log)
+            calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+            hands.take_over(member, calls.dead_letter)
             one.silent = self._to_redrive is not None and member.is_source
             self._running[member.name] = one
         self._alive = len(members)
@@ -266,17 +292,57 @@ class Run:
             with surviving_listeners(self._log, member.name):
                 member.status.transition_to(ComponentState.RUNNING)
             self.task_group.start_soon(self._running[member.name].run, name=member.name)
+            self._drain.start_clock(self.task_group, self._running[member.name])
             await checkpoint()  # in this order, on trio too
         if not members:
             self._all_ended.set()
         self._log.info("running", components=len(members), edges=len(self._wiring.edges))
 
-    def _has_ended(self, one: Supervised) -> None:
+    def _make_restarter(self) -> Restarter:
+        site = Site(
+            running=self._running,
+            topology=self._wiring.topology(),
+            strategy=self._harness.strategy,
+            timeouts=self._timeouts,
+            lifecycle=self._lifecycle,
+            dead_letters=self._dead_letters,
+            renew=self._renew,
+            launch=self._launch,
+            hurry=self._hurry,
+            logger=self._log,
+        )
+        return Restarter(site)
+
+    def _renew(self, member: Member) -> None:
+        renew(self._wiring, member)
+        self._give_resources(member)
+
+    def _launch(self, fn: Callable[..., Coroutine[Any, Any, None]], *args: object, name: str) -> None:
+        """Start a task; it sees the context variables as they were before any component ran."""
+        assert self.task_group is not None
+        self._outside.run(partial(self.task_group.start_soon, fn, *args, name=name))
+
+    @property
+    def supervised(self) -> Mapping[str, Supervised]:
+        """The members that run, or have run, by name."""
+        return self._running
+
+    @property
+    def draining(self) -> bool:
+        """Whether the system is to end."""
+        return self._stop_began is not None
+
+    def restart(self, one: Supervised, pause: float) -> None:
+        """Have a component live again, after a pause; called in its task, so it must not wait."""
+        assert self._restarter is not None
+        self._restarter.restart(one, pause)
+
+    def has_ended(self, one: Supervised) -> None:
         """Take note of a member's end; runs in its task, so it must not wait."""
         if one.forced_at:
             self._drain.name(one, f"{one.forced_at}, which swallows cancellation")
         if one.error is not None:
-            self._failures.append(Failure(one.member.name, "process", one.error))
+            self._failures += one.failures
             self._begin_drain()
         if one.member.name in self._units:
             self._units[one.member.name].stir()
@@ -285,31 +351,9 @@ class Run:
         if not self._alive:
             self._all_ended.set()
 
-    # --- dead letters ------------------------------------------------------------------------------
-
     def redrive(self, letters: Iterable[DeadLetter]) -> int:
-        """Put letters back on the edges they came by, where the reader has not ended.
-
-        Returns:
-            How many went back.
-        """
-        known = {letter.number for letter in self._dead_letters.letters()}
-        back: dict[str, list[DeadLetter]] = {}
-        for letter in letters:
-            edge = self._wiring.edges.get(letter.edge)
-            if edge is not None and not edge.reader_ended and letter.number in known:
-                back.setdefault(letter.edge, []).append(letter)
-        for key, some in back.items():
-            edge = self._wiring.edges[key]
-            for letter in some:
-                self._dead_letters.discard(letter.number)
-                if letter.number > self._letters_before:  # it is in the books of this run: not dead after all
-                    edge.dead_lettered -= 1
-                    self._revived += 1
-                else:
-                    edge.accept_again()
-            edge.inlet.put_back(edge, [letter.message for letter in some])
-        number = sum(map(len, back.values()))
+        """Put letters back on the edges they came by, where the reader has not ended; returns how many."""
+        number = self._redriving.redrive(letters)
         if number:
             self._log.info("redriven", letters=number)
         return number
@@ -318,8 +362,10 @@ class Run:
 
     def _make_report(self, outcome: Outcome, began: float) -> ShutdownReport:
         now = current_time()
-        letters = tuple(a for a in self._dead_letters.letters() if a.number > self._letters_before)
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
+        ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
+        for wrong in ledger.disagreements():
+            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -328,8 +374,10 @@ class Run:
             drain_seconds=0.0 if self._stop_began is None else now - self._stop_began,
             failures=failures,
             overruns=(*self._drain.overruns, *self._lifecycle.overruns, *self._resources.overruns),
-            ledger=system_ledger(self._wiring, self._harness.summary, self.dead),
-            dead_letters=letters,
+            ledger=ledger,
+            dead_letters=self._redriving.letters(),
+            restarts=restarts_of(self._running.values(), self._lifecycle.between_lives),
+            deadlocks=tuple(map(str, self.watch.unresolved)),
         )
 
     @property
@@ -340,14 +388,7 @@ class Run:
     @property
     def dead(self) -> int:
         """How many messages have died in this run, also those whose letters were discarded."""
-        return self._dead_letters.total - self._letters_before - self._revived
-
-    def _raise_failures(self, report: ShutdownReport) -> None:
-        for failure in report.failures:
-            for leaf in leaves(failure.error):
-                if not isinstance(leaf, Exception):  # KeyboardInterrupt and the like are not ours to wrap
-                    raise leaf
-        raise_system_failed(report)
+        return self._redriving.dead
 
     def _context_of(self, member: Member) -> Context:
         calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
@@ -365,14 +406,4 @@ class Run:
         )
 
 
-def raise_system_failed(report: ShutdownReport) -> None:
-    """Raise what ``run()`` raises for a run that ended like this; nothing if it ended well."""
-    if not report.failures:
-        return
-    first, *others = report.failures
-    also = f" (and {len(others)} more)" if others else ""
-    errors = [failure.error for failure in report.failures]
-    raise SystemFailed(f"{report.system}: {first}{also}", errors=errors, report=report) from first.error
-
-
-__all__ = ["Run", "raise_system_failed"]
+__all__ = ["Run"]

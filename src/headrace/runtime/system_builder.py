@@ -26,20 +26,25 @@ from headrace.model.endpoint import refuse_unprintable
 from headrace.model.message import Rejected
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
+    Ack,
     Attempts,
     EdgeOptions,
     FanOut,
     KeyFn,
+    OnError,
     OutputOptions,
     Replicas,
     RunIn,
     WhenFull,
+    check_seconds,
 )
+from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.topology import Topology
 from headrace.streams.stream_manager import StreamManager
 
 from .books import Summary
 from .caller import caller
+from .member import SaidOfAcks, own_restart
 from .resources import ResourceSpec
 from .wiring import Connection, Wiring
 
@@ -58,8 +63,14 @@ class SystemBuilder:
     name: str
     buffer_size: int
 
-    def __init__(self, name: str, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
+    def __init__(
+        self,
+        name: str,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        restart: RestartPolicy | When | None = None,
+    ) -> None:
         refuse_unprintable("a system's name", name)
+        self.restart = None if restart is None else RestartPolicy.of(restart)
         self.name = name
         self.buffer_size = EdgeOptions(buffer_size).buffer_size
         self.wiring = Wiring()
@@ -94,19 +105,23 @@ class SystemBuilder:
 
     # --- wiring ------------------------------------------------------------------------------------
 
-    def register_component(self, name: str, component: Any) -> None:
+    def register_component(
+        self, name: str, component: Any, *, ack: Ack | None = None, max_unacked: int | None = None
+    ) -> None:
         """Take a component into the system.
 
         Args:
             name: Its name in the system.
             component: Any object with ``setup``, ``process`` and ``cleanup``, or a function component.
+            ack: Who acknowledges what it has received, as for ``add``; and
+            max_unacked: how many messages it may have in hand.
 
         Raises:
             ComponentAlreadyRegistered: The name is taken.
             NotAComponentError: A method is missing.
             HarnessAlreadyRunning: A run is under way.
         """
-        self.add(name, component)
+        self.add(name, component, ack=ack, max_unacked=max_unacked)
 
     @overload
     def add(
@@ -207,6 +222,12 @@ class SystemBuilder:
         *,
         replicas: int | Replicas = 1,
         run_in: RunIn | None = None,
+        restart: RestartPolicy | When | None = None,
+        attempts: int | None = None,
+        on_error: OnError | None = None,
+        stop_timeout: float | None = None,
+        ack: Ack | None = None,
+        max_unacked: int | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -219,6 +240,16 @@ class SystemBuilder:
                 to the next one with room, or with ``Replicas(4, key=...)`` to that of their key.
             run_in: Where a plain function works: in the event ``loop``, in a ``thread``, or in a worker ``process``
                 (each replica in its own); as the function says itself where None.
+            restart: What becomes of it when it crashes: ``never``, ``failure``, ``always``, or a ``RestartPolicy``;
+                as its class or function, or else the system says where None.
+            attempts: How often a message is tried in all, by a function that raises, or by a component that is
+                restarted after it has crashed with the message in hand; as the function says itself where None.
+            on_error: What becomes of a message after the last attempt; as the function says itself where None.
+            stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system
+                stops; then it alone is cancelled and named. Where None, only ``shutdown_timeout`` counts.
+            ack: Who acknowledges what it has received: ``auto``, its next receive, or ``manual``, itself by
+                ``ack()``; as its class says where None. A function's messages are acknowledged with what it gives.
+            max_unacked: With ``manual``, how many messages an input handle may have in hand; 1000 where None.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -229,23 +260,37 @@ class SystemBuilder:
             WiringError: The name is taken, the settings do not fit, or it is no component.
             HarnessAlreadyRunning: A run is under way.
         """
-        return self._add(name, factory, {**(config or {}), **settings}, None, replicas, run_in)
+        said = {"attempts": attempts, "on_error": on_error, "run_in": run_in}
+        said = {option: value for option, value in said.items() if value is not None}
+        both = {**(config or {}), **settings}
+        acks = (ack, max_unacked)
+        return self._add(name, factory, both, said, replicas, restart, stop_timeout, acks)
 
     def _add(
         self,
         name: str,
         factory: Any,
         config: Mapping[str, Any],
-        attempts: Attempts | None,
+        attempts: Attempts | Mapping[str, Any] | None,
         replicas: int | Replicas = 1,
-        run_in: RunIn | None = None,
+        restart: RestartPolicy | When | None = None,
+        stop_timeout: float | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
-            if run_in is not None:
+            check_seconds("stop_timeout", stop_timeout)
+            if isinstance(attempts, Mapping):
                 own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
-                attempts = replace(own, run_in=run_in)
+                attempts = replace(own, **attempts) if attempts else None
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
-            self.wiring.register(name, factory, config, attempts=attempts, where=where, replicas=several)
+            said = self.restart if restart is None and own_restart(factory) is None else restart
+            when = None if said is None else RestartPolicy.of(said)
+            what = (name, factory, config)
+            self.wiring.register(
+                *what, attempts=attempts, where=where, replicas=several, restart=when, acks=acks
+            )
+            for member in self.wiring.members_of(name):
+                member.stop_timeout = stop_timeout
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -14,15 +14,18 @@ from anyio.abc import TaskGroup, TaskStatus
 from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
-from headrace.model.report import DeadLetter, ShutdownReport
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
+from headrace.model.report import Crash, DeadLetter, Failure, ShutdownReport
+from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
 from .collecting import collect
 from .dead_letters import DeadLetters, DeadLetterStore
 from .health import SystemHealth, health_of
 from .hosting import Host, hosted, in_event_loop
-from .run import Run, raise_system_failed
+from .pausing import members_of
+from .raising import raise_system_failed
+from .run import Run
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
 from .system_builder import SystemBuilder
@@ -42,6 +45,12 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: Seconds that a source has to end by itself when the system stops.
         dead_letter_limit: How many dead letters are kept before the components that fail wait.
         fuse: Whether linear runs of synchronous functions may work in one task.
+        restart: When components are restarted that do not say so themselves: ``never`` where None.
+        strategy: Who is restarted with a component that failed: ``one_for_one``, nobody else; ``rest_for_one``, all
+            downstream of it; ``one_for_all``, all.
+        stall_after: Seconds for which a component may keep others waiting until that is told; None or 0 for never.
+        blocked_after: Seconds for which the event loop may be kept from turning until that is told; None or 0 for
+            never. A thread watches it while the system runs.
 
     Raises:
         ConfigError: A number does not fit.
@@ -58,11 +67,19 @@ class SystemExecutionHarness(SystemBuilder):
         source_grace: float = 0.5,
         dead_letter_limit: int = 10_000,
         fuse: bool = True,
+        restart: RestartPolicy | When | None = None,
+        strategy: Strategy = "one_for_one",
+        stall_after: float | None = 1.0,
+        blocked_after: float | None = 0.5,
     ) -> None:
-        super().__init__(name, buffer_size)
+        super().__init__(name, buffer_size, restart)
+        self.strategy = check_strategy(strategy)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
+        self.watching = Watching(
+            0 if stall_after is None else stall_after, 0 if blocked_after is None else blocked_after
+        )
         self._run: Run | None = None
         self._last: Run | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
@@ -96,7 +113,23 @@ class SystemExecutionHarness(SystemBuilder):
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
-        return take_statistics(self.name, self.running, self.wiring)
+        run = self._run or self._last
+        return take_statistics(self.name, self._run, self.wiring, None if run is None else run.supervised)
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """What has failed for good first in the run under way, or in the last one; None while nothing has."""
+        run = self._run or self._last
+        return None if run is None else run.first_failure
+
+    def last_crash(self, name: str) -> Crash | None:
+        """Return the last crash of a component in the run under way, or in the last one; None where none was.
+
+        It is told before the component's status moves to ``error``, so that listeners can ask what follows.
+        """
+        run = self._run or self._last
+        one = None if run is None else run.supervised.get(name)
+        return None if one is None else one.crash
 
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""
@@ -183,6 +216,69 @@ class SystemExecutionHarness(SystemBuilder):
         if run is not None:
             run.request_stop()
 
+    async def pause(self, name: str | None = None) -> None:
+        """Pause a component, or the whole system, and wait until what was in hand is finished.
+
+        Messages wait on the edges, and neighbours see nothing but full or empty ones; a source is held at its
+        next send. Pausing twice is pausing once. A component that restarts stays paused; ``stop()`` resumes all,
+        so that it can drain. Cancelling this leaves the pause as it is. From within a component it only asks.
+
+        Args:
+            name: The component: all its replicas, or one of them by its own name; everything where None.
+
+        Raises:
+            HarnessNotRunning: No run is under way, or it is stopping.
+            UnknownComponentError: There is no such component.
+            ComponentEndedError: The component has ended for good.
+        """
+        run = self._running_run("pause")
+        members = run.pausing.pause(name)
+        if not any(harness is self for harness in inside.get()):
+            await run.pausing.rest(members)
+
+    async def resume(self, name: str | None = None) -> None:
+        """Let a paused component, or everything that is paused, go on; nothing happens if nothing is.
+
+        Args:
+            name: The component; everything where None, also what was paused by its name.
+
+        Raises:
+            HarnessNotRunning: No run is under way.
+            UnknownComponentError: There is no such component.
+        """
+        self._running_run("resume").pausing.resume(name)
+
+    def request_pause(self, name: str | None = None) -> None:
+        """Ask for a pause and return at once; from any thread. A run that is stopping by then is not paused.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        self._request(name, lambda run: run.pausing.pause(name))
+
+    def request_resume(self, name: str | None = None) -> None:
+        """Ask to go on and return at once; from any thread.
+
+        Raises:
+            UnknownComponentError: There is no such component.
+        """
+        self._request(name, lambda run: run.pausing.resume(name))
+
+    def _request(self, name: str | None, what: Callable[[Run], object]) -> None:
+        members_of(self.wiring, name)
+        run = self._run
+        if run is not None:
+            run.request(lambda: what(run))
+
+    def _running_run(self, what: str) -> Run:
+        run = self._run
+        if run is None:
+            raise HarnessNotRunning(
+                f"{self.name} does not run, so there is nothing to {what}: `await system.start()` first"
+            )
+        run.home.refuse_elsewhere()
+        return run
+
     async def wait(self) -> ShutdownReport:
         """Wait until the run under way has ended, or return how the last one did.
 
@@ -248,10 +344,7 @@ class SystemExecutionHarness(SystemBuilder):
             HarnessNotRunning: No run is under way.
             WiringError: There is no such output.
         """
-        run = self._run
-        if run is None:
-            raise HarnessNotRunning(f"{self.name} does not run: `await system.start()` first")
-        run.home.refuse_elsewhere()
+        run = self._running_run("collect")
         return await collect(run, self.wiring.outlets(output), n, timeout)
 
     def _repr_html_(self) -> str:

@@ -18,11 +18,22 @@ from headrace.model.blueprint import FieldKey
 from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_writer import find_unwritable, write_yaml
 from headrace.model.endpoint import Endpoint, parse_endpoint
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, KeyFn, OutputOptions, Timeouts
+from headrace.model.options import (
+    DEFAULT_BUFFER_SIZE,
+    DEFAULT_MAX_UNACKED,
+    Attempts,
+    EdgeOptions,
+    KeyFn,
+    OutputOptions,
+    Timeouts,
+    Watching,
+)
+from headrace.model.restart_policy import NEVER, RestartPolicy
 from headrace.model.settings import convert_settings
 
 from .blueprint_files import MAX_BYTES
 from .dead_letters import DeadLetterStore
+from .member import own_acks, own_restart
 from .resources import ResourceSpec
 from .type_names import TypeNames, settings_type_of, why_nameless
 from .wiring import Connection, Member
@@ -61,6 +72,7 @@ class _Writing:
         self.problems: list[str] = []
         parts: dict[str, Any] = {
             "system": self._name(),
+            "strategy": "" if harness.strategy == "one_for_one" else harness.strategy,
             "defaults": self._defaults(),
             "resources": {name: self._resource(spec) for name, spec in self.wiring.resources.items()},
             "components": {name: self._component(name) for name in self.wiring.registered},
@@ -101,6 +113,10 @@ class _Writing:
             found["fuse"] = False
         if harness._dead_letters.limit != DeadLetterStore().limit:
             found["dead_letter_limit"] = harness._dead_letters.limit
+        for name in ("stall_after", "blocked_after"):
+            seconds = getattr(harness.watching, name)
+            if seconds != getattr(Watching(), name):
+                found[name] = _duration(seconds)
         return found
 
     def _summary(self) -> dict[str, Any]:
@@ -143,6 +159,14 @@ class _Writing:
         found |= self._replicas(what, registered, member.where)
         found |= {"config": config} if config else {}
         found |= {"outputs": outputs} if outputs else {}
+        if member.restart != (own_restart(target) or NEVER):
+            found["restart"] = _restart(member.restart)
+        if member.stop_timeout is not None:
+            found["stop_timeout"] = _duration(member.stop_timeout)
+        if member.acks != own_acks(target):
+            found["ack"] = member.acks.ack
+            if member.acks.max_unacked != DEFAULT_MAX_UNACKED:
+                found["max_unacked"] = member.acks.max_unacked
         return found | _policy(member, target)
 
     def _type(self, what: str, factory: Any, where: tuple[str, int]) -> tuple[str, Any]:
@@ -250,8 +274,10 @@ class _Writing:
 
 def _policy(member: Member, target: Any) -> dict[str, Any]:
     """Return what becomes of messages that fail, where what is imported by the type's name does not say so."""
-    effective = member.attempts or getattr(member.component, "attempts", None)
-    if not isinstance(member.component, FunctionComponent) or not isinstance(effective, Attempts):
+    effective = member.attempts
+    if isinstance(member.component, FunctionComponent):
+        effective = effective or member.component.attempts
+    if effective is None:
         return {}
     own = target.attempts if isinstance(target, ComponentFunction) else Attempts()
     found: dict[str, Any] = {
@@ -262,6 +288,25 @@ def _policy(member: Member, target: Any) -> dict[str, Any]:
     if "backoff" in found:
         found["backoff"] = _duration(found["backoff"])
     return found
+
+
+def _restart(policy: RestartPolicy) -> str | dict[str, Any]:
+    """Return a policy as the word that stands for it, or as a table of what is not as it always is."""
+    plain = RestartPolicy.of(policy.when)
+    if policy == plain:
+        return policy.when
+    found: dict[str, Any] = {"when": policy.when}
+    if policy.max_restarts != plain.max_restarts:
+        found["max_restarts"] = policy.max_restarts
+    if policy.within != plain.within:
+        found["within"] = _duration(policy.within)
+    said = {
+        name: getattr(policy.backoff, name)
+        for name in ("first", "longest", "jitter")
+        if getattr(policy.backoff, name) != getattr(plain.backoff, name)
+    }
+    times = {name: value if name == "jitter" else _duration(value) for name, value in said.items()}
+    return {**found, "backoff": times} if times else found
 
 
 def _duration(seconds: float) -> str | float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle
 from headrace.exceptions import (
     DuplicateConnectionError,
@@ -21,16 +22,17 @@ from headrace.exceptions import (
 from headrace.model.endpoint import Endpoint, did_you_mean
 from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Replicas
 from headrace.model.port import misfit, type_name
+from headrace.model.restart_policy import RestartPolicy
 from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
-from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.inlet import AnyInlet
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.spread import Group
 from headrace.streams.stream_manager import StreamManager
 
 from .edge_observer import EdgeObserver
-from .member import Connection, Member, give, port_type
+from .member import Connection, Member, SaidOfAcks, give, port_type
 from .replicas import ReplicaSet, can_be_replicated
 from .resources import ResourceSpec, check_resource, resource_problem
 from .roster import Registered, Roster
@@ -66,10 +68,12 @@ class Wiring(Roster):
         attempts: Attempts | None = None,
         where: tuple[str, int] = ("", 0),
         replicas: Replicas | None = None,
+        restart: RestartPolicy | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> Registered:
         """Take a component, or several replicas of it, into the system under a name of its own."""
         self._check_name(name, factory)
-        new = self._make(name, factory, config, attempts, where, replicas)
+        new = self._make(name, factory, config, attempts, where, replicas, restart, acks)
         self._take(new)
         for member in self.members_of(name):
             self._open_ports(member)
@@ -92,10 +96,16 @@ class Wiring(Roster):
         self._refuse_replica(name)
         self._check_object(name, factory)
         replicas = old.options if isinstance(old, ReplicaSet) and can_be_replicated(factory) else None
-        new = self._make(name, factory, config, None, self.member_of(name).where, replicas)
+        before = self.member_of(name)
+        new = self._make(name, factory, config, None, before.where, replicas, before.restart)
         if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
             new.inputs |= old.inputs
+        stop_timeout = self.member_of(name).stop_timeout
         self._take(new)
+        for member in self.members_of(name):
+            member.stop_timeout = stop_timeout
+            if not isinstance(member.component, FunctionComponent):
+                member.acknowledge(before.said_of_acks)
         touched = [c for c in self.connections.values() if name in (c.sender.component, c.receiver.component)]
         try:
             for connection in touched:
@@ -128,11 +138,16 @@ class Wiring(Roster):
     def _open_ports(self, member: Member) -> None:
         for port in member.ports.outputs or ():
             self._outlet(member, port)
+        self.leave_optional_out(member)
         for port, declared in (member.ports.inputs or {}).items():
+            if not (declared.optional and declared.attribute) and port not in member.inlets:
+                member.new_inlet(port)
+
+    def leave_optional_out(self, member: Member) -> None:
+        """Let the attributes of optional inputs be None until something is connected to them."""
+        for declared in (member.ports.inputs or {}).values():
             if declared.optional and declared.attribute:
                 setattr(member.component, declared.attribute, None)
-            elif port not in member.inlets:
-                member.inlets[port] = Inlet(f"{member.name}.{port}")
 
     # --- connections ---------------------------------------------------------------------------
 
@@ -212,7 +227,7 @@ class Wiring(Roster):
     def _inlet(self, member: Member, port: str) -> AnyInlet:
         inlet = member.inlets.get(port)
         if inlet is None:
-            inlet = member.inlets[port] = Inlet(f"{member.name}.{port}")
+            inlet = member.new_inlet(port)
         if not inlet.handles:
             handle = inlet.open()
             try:

@@ -29,11 +29,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
     Attributes:
         outputs: What the function gave for it, in order, without None.
-        error: What the function raised instead. One that comes from another process is a copy.
+        error: What the function raised instead. One that comes from another process is a copy. What is no
+            ``Exception`` (``SystemExit``) comes only from a thread, and ends its batch.
     """
 
     outputs: Sequence[Any] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
 
     @property
     def traceback(self) -> str:
@@ -67,7 +68,7 @@ class Workers(ABC):
         cancellation waits for the function to return.
 
         Returns:
-            As many outcomes as messages, in the same order.
+            As many outcomes as messages, in the same order; fewer where the last one is no ``Exception``.
 
         Raises:
             WorkerDied: The worker process ended; nothing of the batch came back.
@@ -178,7 +179,11 @@ class ThreadWorkers(Workers):
                 self._under_way.add(scope)
                 try:
                     return await to_thread.run_sync(
-                        run_batch, self._call, messages, abandon_on_cancel=True, limiter=CapacityLimiter(1)
+                        run_in_thread,
+                        self._call,
+                        messages,
+                        abandon_on_cancel=True,
+                        limiter=CapacityLimiter(1),
                     )
                 finally:
                     self._under_way.discard(scope)
@@ -211,6 +216,20 @@ class ThreadWorkers(Workers):
 def run_batch(call: Callable[[Any], Any], messages: Sequence[Any]) -> list[Outcome]:
     """Call a function on each message, in order; what is no ``Exception`` (``SystemExit``) goes through."""
     return [run_one(call, message) for message in messages]
+
+
+def run_in_thread(call: Callable[[Any], Any], messages: Sequence[Any]) -> list[Outcome]:
+    """Call a function on each message, in order, up to one on which it raises what is no ``Exception``.
+
+    That one is the last outcome: whose turn it was would be lost on its way through the pool of threads.
+    """
+    outcomes: list[Outcome] = []
+    for message in messages:
+        try:
+            outcomes.append(run_one(call, message))
+        except BaseException as error:
+            return [*outcomes, Outcome(error=error)]
+    return outcomes
 
 
 def run_one(call: Callable[[Any], Any], message: Any) -> Outcome:
@@ -248,5 +267,6 @@ __all__ = [
     "Workers",
     "not_open",
     "run_batch",
+    "run_in_thread",
     "run_one",
 ]

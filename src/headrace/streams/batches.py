@@ -10,6 +10,7 @@ import anyio
 from anyio import EndOfStream
 
 from .edge import Edge
+from .redelivery import Piece
 
 if TYPE_CHECKING:
     from .receive_stream import EdgeReceiveStream
@@ -25,32 +26,38 @@ class Batch(Generic[T]):
         size: How many messages make it full.
     """
 
-    __slots__ = ("_missing", "_stream", "pieces")
+    __slots__ = ("_missing", "_size", "_stream", "pieces")
 
     def __init__(self, stream: EdgeReceiveStream[T], size: int) -> None:
-        self.pieces: list[tuple[Edge[T], list[T]]] = []
+        self.pieces: list[Piece] = []
         self._stream = stream
-        self._missing = size
+        self._missing = self._size = size
 
     def count_of(self, edge: Edge[T]) -> int:
         """Count the messages that came by an edge."""
-        return sum(len(piece) for origin, piece in self.pieces if origin is edge)
+        return sum(len(piece.messages) for piece in self.pieces if piece.edge is edge)
+
+    @property
+    def holds_alone(self) -> bool:
+        """Whether it has a message that is to be the only one in hand."""
+        return any(again.alone for piece in self.pieces for again in piece.again)
 
     def take_more(self) -> bool:
-        """Add what there is; returns whether there was anything."""
+        """Add what there is; returns whether there was anything, or it is to be handed over as it is.
+
+        A message that is delivered alone is a batch of its own.
+        """
         self._stream.give_back()
         inlet = self._stream.inlet
-        edge = inlet.next_lane()
-        if edge is None:
+        if self.pieces and inlet.goes_alone:
+            self._missing = 0
+            return True
+        piece = inlet.take_piece(min(self._missing, self._stream.room))
+        if piece is None:
             return False
-        more = edge.take(self._missing)
-        self.pieces.append((edge, more))
-        self._missing -= len(more)
-        if inlet.hungry and inlet.has_stored:
-            inlet.wake()
-        for tap in inlet.taps:
-            for message in more:
-                tap(message)
+        self.pieces.append(piece)
+        is_last = inlet.is_alone(piece) or not self._stream.room
+        self._missing = 0 if is_last else self._missing - len(piece.messages)
         return True
 
     async def gather(self, within: float) -> None:
@@ -59,16 +66,18 @@ class Batch(Generic[T]):
         Raises:
             EndOfStream: None will come at all.
         """
-        self._stream.give_back()
-        await self._stream.next_chunk(self.take_more)
-        with suppress(EndOfStream), anyio.move_on_after(within):
-            while self._missing:
-                if not self.take_more():
-                    await self._stream.wait(self.take_more)
+        while not self.pieces:  # a pause takes back what was gathered, and then it begins anew
+            self._stream.give_back()
+            await self._stream.next_chunk(self.take_more)
+            with suppress(EndOfStream), anyio.move_on_after(within):
+                while self._missing:
+                    if not self.take_more():
+                        await self._stream.wait(self.take_more)
 
     def give_back(self) -> None:
         """Put all of it back on its edges, to be received next."""
-        self._stream.inlet.put_back_all(self.pieces)
+        pieces, self.pieces, self._missing = self.pieces, [], self._size
+        self._stream.inlet.put_back_pieces(pieces)
 
 
 class Batches(AsyncIterator[list[T]]):

@@ -18,6 +18,7 @@ from headrace.model.options import EdgeOptions
 
 from .edge_store import EdgeStore, MemoryStore
 from .latency import LatencySampler
+from .pace import loop_clock
 
 if TYPE_CHECKING:
     from .inlet import Inlet
@@ -30,13 +31,14 @@ Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Waiter:
-    """One task waiting on a port; ``served`` is set by whoever wakes it."""
+    """One task waiting on a port; ``served`` is set by whoever wakes it, ``since`` is when it began to wait."""
 
-    __slots__ = ("_event", "served")
+    __slots__ = ("_event", "served", "since")
 
     def __init__(self) -> None:
         self._event = Event()
         self.served = False
+        self.since = loop_clock()()  # 0.1 us, where waiting takes 5
 
     def serve(self) -> None:
         """Wake the task."""
@@ -113,7 +115,7 @@ class Edge(Generic[T]):
 
     @property
     def buffered(self) -> int:
-        """How many messages were accepted and not handed over yet."""
+        """How many messages were accepted and not handed over yet; those to be delivered again do not count."""
         number = len(self.store)  # written out: one message at a time asks four times
         carrier, outlet = self.inlet.carrier, self.outlet
         if carrier is not None and carrier.edge is self:
@@ -121,6 +123,12 @@ class Edge(Generic[T]):
         if outlet.pending:
             number += outlet.pending_for(self)
         return number
+
+    @property
+    def waiting(self) -> int:
+        """How many messages were accepted and are to be handed over: what is buffered, or comes again."""
+        line = self.inlet.line
+        return self.buffered + (0 if line is None else line.count_of(self))
 
     @property
     def free(self) -> int:
@@ -138,9 +146,11 @@ class Edge(Generic[T]):
         return self.full and self.options.when_full == "block" and not self.ended
 
     def messages(self) -> list[T]:
-        """Return what was accepted and not handed over yet, the oldest first."""
+        """Return what was accepted and is to be handed over, the oldest first."""
         pending = self.outlet.pending if self.outlet.pending_for(self) else []
-        return [*self.inlet.chunk_of(self), *self.store.messages(), *pending]
+        line = self.inlet.line
+        again = [] if line is None else [entry.message for entry in line.entries if entry.edge is self]
+        return [*again, *self.inlet.chunk_of(self), *self.store.messages(), *pending]
 
     # --- messages come and go ------------------------------------------------------------------------
 
@@ -302,7 +312,7 @@ class Edge(Generic[T]):
             acknowledged=self.acknowledged,
             dropped=dict(self.dropped),
             dead_lettered=self.dead_lettered,
-            buffered=self.buffered,
+            buffered=self.waiting,
             in_hand=self.inlet.in_hand_of(self),
         )
 

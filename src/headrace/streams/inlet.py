@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from .edge import READER_ENDED, Edge, Settlement, Waiter
+from .gate import NOTHING_TO_READ
+from .manual_stream import ManualReceiveStream
 from .receive_stream import EdgeReceiveStream
+from .redelivering import Redelivering
 
 T = TypeVar("T")
 
 
-class Inlet(Generic[T]):
+class Inlet(Redelivering[T]):
     """An input port: the edges that lead into it, its handles, and the tasks that wait for a message.
 
     Handles take chunks, from one edge after the other, so that all senders get equal shares. As soon as somebody
@@ -19,32 +22,33 @@ class Inlet(Generic[T]):
 
     Attributes:
         carrier: The handle that may have a chunk with messages that are not handed over; no other has.
-        shared: Whether several handles are open.
+        readable: The edges that messages are taken from: all, unless the port is paused.
+        max_unacked: How many messages each handle may have in hand, with manual acknowledgement; 0 for automatic.
+        on_sender_end: Called when a sender has ended for good.
     """
 
     __slots__ = (
+        "_queue",
         "_turn",
         "carrier",
         "ended",
-        "handles",
-        "hungry",
-        "lanes",
+        "max_unacked",
         "name",
         "on_idle",
-        "shared",
-        "taps",
+        "on_sender_end",
+        "readable",
     )
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.lanes: list[Edge[T]] = []
-        self.handles: list[EdgeReceiveStream[T]] = []  # short: a set or a deque takes more
-        self.hungry: list[Waiter] = []
+        self.readable = self.lanes
+        self._queue = self.hungry  # where they stand in line, paused or not
         self.on_idle: Callable[[], None] | None = None
-        self.taps: tuple[Callable[[T], None], ...] = ()
+        self.on_sender_end: Callable[[], None] | None = None
         self.carrier: EdgeReceiveStream[T] | None = None
-        self.shared = False
         self.ended = False
+        self.max_unacked = 0
         self._turn = 0
 
     def add(self, edge: Edge[T]) -> None:
@@ -56,7 +60,9 @@ class Inlet(Generic[T]):
     def open(self) -> EdgeReceiveStream[T]:
         """Return a new handle on this port."""
         self.recall()
-        handle = EdgeReceiveStream(self)
+        handle = ManualReceiveStream(self, self.max_unacked) if self.max_unacked else EdgeReceiveStream(self)
+        if self.ended:
+            handle.retire()
         self.handles.append(handle)
         self.shared = self.open_handles > 1
         return handle
@@ -95,13 +101,18 @@ class Inlet(Generic[T]):
 
     @property
     def has_stored(self) -> bool:
-        """Whether any edge has a message that is in no chunk."""
-        return any(edge.stored or edge.outlet.pending_for(edge) for edge in self.lanes)
+        """Whether there is a message to take."""
+        if self.line is not None and (self.is_held_back or self.line.next_due() is not None):
+            return not self.is_held_back and not self.paused
+        return any(edge.stored or edge.outlet.pending_for(edge) for edge in self.readable)
 
     @property
     def is_dry(self) -> bool:
-        """Whether there is nothing to take."""
-        for edge in self.lanes:  # noqa: SIM110 - a loop takes a quarter of the time of any() and a generator
+        """Whether there is surely nothing to take."""
+        if self.line is not None:
+            self.move_line()
+            return False
+        for edge in self.readable:  # noqa: SIM110 - a loop takes a quarter of the time of any() and a generator
             if edge.store or edge.outlet.pending:
                 return False
         return True
@@ -109,15 +120,15 @@ class Inlet(Generic[T]):
     @property
     def has_message(self) -> bool:
         """Whether anything is buffered."""
-        return any(edge.buffered for edge in self.lanes)
+        return any(edge.waiting for edge in self.lanes)
 
     @property
     def exhausted(self) -> bool:
-        """Whether every sender has ended and nothing is left to take."""
-        for edge in self.lanes:  # noqa: SIM110 - as above
+        """Whether every sender has ended and nothing is left to take; while paused, nobody is told."""
+        for edge in self.readable:
             if not edge.sender_ended or edge.store:
                 return False
-        return True
+        return self.line is None or not self.line.entries
 
     @property
     def idle(self) -> bool:
@@ -126,7 +137,7 @@ class Inlet(Generic[T]):
 
     def next_lane(self) -> Edge[T] | None:
         """Return the next edge, in turn, that has a message to take, or None."""
-        lanes = self.lanes
+        lanes = self.readable
         count = len(lanes)
         for _ in range(count):
             self._turn = (self._turn + 1) % count
@@ -146,11 +157,6 @@ class Inlet(Generic[T]):
         edge.put_back(messages)
         while self.hungry and edge.stored:
             self.wake()
-
-    def put_back_all(self, pieces: Sequence[tuple[Edge[T], list[T]]]) -> None:
-        """Let messages be received next, each on the edge that it came by, in their order."""
-        for edge, messages in reversed(pieces):
-            self.put_back(edge, messages)
 
     def chunk_of(self, edge: Edge[T]) -> list[T]:
         """Return the messages of an edge that lie in a chunk and were not handed over, the oldest first."""
@@ -182,17 +188,66 @@ class Inlet(Generic[T]):
         self.handles = [handle for handle in self.handles if not handle.closed]
         return settled
 
+    def finish(self) -> None:
+        """Settle what is in hand of a component that has ended by itself.
+
+        It is acknowledged; where that is for the component to do, and it has not, it is dropped.
+        """
+        for handle in self.handles:
+            handle.finish()
+            if handle.closed:
+                handle.let_go()
+        self.handles = [handle for handle in self.handles if not handle.closed]
+
+    # --- pausing -----------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is handed over: messages and the end wait on the edges."""
+        return self.readable is not self.lanes
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether every sender has ended for good; messages may still be there."""
+        return all(edge.sender_ended for edge in self.lanes)
+
+    def pause(self) -> None:
+        """Hand nothing over from now on; what is in hand stays there.
+
+        Handles find nothing to read, and senders nobody who waits; so the usual ways need no look at a flag.
+        """
+        if not self.paused:
+            self.recall()
+            self.readable = NOTHING_TO_READ
+            self.hungry = []
+            for batch in [batch for handle in self.handles for batch in handle.gathered]:
+                batch.give_back()
+
+    def resume(self) -> None:
+        """Hand over again; whoever waits has a look."""
+        if self.paused:
+            self.readable = self.lanes
+            self.hungry = self._queue
+            for edge in self.lanes:
+                edge.outlet.update_room()
+            while self.hungry:
+                self.wake()
+
     # --- waiting readers, and the end --------------------------------------------------------------------
 
     def add_hungry(self, waiter: Waiter, *, first: bool) -> None:
         """Queue up for a message: senders look for waiting readers from now on."""
-        self.hungry.insert(0 if first else len(self.hungry), waiter)
+        self._queue.insert(0 if first else len(self._queue), waiter)
         for edge in self.lanes:
             edge.outlet.room = 0
 
     def wake(self) -> None:
         """Serve the first waiting reader."""
         self.hungry.pop(0).serve()
+
+    def forget_hungry(self, waiter: Waiter) -> None:
+        """Take a task that does not wait any more out of the queue."""
+        self._queue.remove(waiter)
 
     def end(self) -> None:
         """Stop reading for good: handles are closed, what is buffered is dropped, and senders are told."""
@@ -201,6 +256,10 @@ class Inlet(Generic[T]):
             self.recall()
             for handle in self.handles:
                 handle.shut()
+            if self.line is not None:
+                for entry in self.line.entries:
+                    entry.edge.drop(READER_ENDED)
+                self.line = None
             for edge in self.lanes:
                 edge.end_reader()
 
@@ -208,8 +267,12 @@ class Inlet(Generic[T]):
         """Tell waiting readers that a sender will not send any more."""
         while self.hungry:
             self.wake()
+        for handle in self.handles:
+            handle.look_again()
         if self.on_idle is not None:
             self.on_idle()
+        if self.on_sender_end is not None:
+            self.on_sender_end()
 
 
 AnyInlet = Inlet[Any]

@@ -10,6 +10,7 @@ from headrace.exceptions import EdgeFullError, ReaderEndedError
 from headrace.model.options import OutputOptions
 
 from .edge import READER_ENDED, Edge
+from .gate import Gate
 from .send_stream import EdgeSendStream
 from .spread import Group, Spread
 
@@ -36,6 +37,7 @@ class Outlet(Spread[T]):
         sent: Messages accepted, each once, however many edges it took; without those pending.
         confirms: Whether a ``send`` has to wait until an edge says that the message is safe.
         open_lanes: The edges that have not ended.
+        gate: Where senders wait while the port is paused; None while it is not.
     """
 
     __slots__ = (
@@ -44,6 +46,7 @@ class Outlet(Spread[T]):
         "confirms",
         "discarded",
         "ended",
+        "gate",
         "handles",
         "lanes",
         "name",
@@ -69,6 +72,7 @@ class Outlet(Spread[T]):
         self.discarded = 0
         self.ended = False
         self.confirms = False
+        self.gate: Gate | None = None
         self._plain = False
 
     def add(self, edge: Edge[T], group: Group[T] | None = None) -> None:
@@ -114,8 +118,19 @@ class Outlet(Spread[T]):
     def open(self) -> EdgeSendStream[T]:
         """Return a new handle on this port."""
         handle = EdgeSendStream(self)
+        if self.ended:
+            handle.retire()
         self.handles.append(handle)
         return handle
+
+    def retire_handles(self) -> None:
+        """End the life of all handles without ending the port; the next life has one from ``open``.
+
+        They refuse every further call with ``ClosedResourceError``, and those that wait for room send nothing.
+        """
+        for handle in self.handles:
+            handle.retire()
+        self.handles = []
 
     @property
     def open_handles(self) -> int:
@@ -143,6 +158,22 @@ class Outlet(Spread[T]):
         if not self.open_handles:
             self.end()
 
+    # --- pausing -------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Let every send wait from now on, as behind a full edge, until ``resume``."""
+        if self.gate is None:
+            self.flush()
+            self.gate = Gate(self.name)
+            self.choose_path()
+
+    def resume(self) -> None:
+        """Let sends through again."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            self.choose_path()
+            gate.open()
+
     # --- the short way -------------------------------------------------------------------------------
 
     def choose_path(self) -> None:
@@ -153,6 +184,7 @@ class Outlet(Spread[T]):
         self.confirms = any(edge.store.confirms for edge in self.open_lanes)
         self._plain = (
             self.options.fan_out == "broadcast"
+            and self.gate is None
             and bool(self.open_lanes)
             and not self.taps
             and not self.confirms
@@ -207,7 +239,7 @@ class Outlet(Spread[T]):
         self.room = 0 if hungry else min(budget, edge.options.buffer_size - 1)
         return True
 
-    def offer(self, item: T) -> list[Edge[T]]:
+    def offer(self, item: T) -> Sequence[Edge[T] | Gate]:
         """Accept ``item`` on all edges it goes to, or return edges: it has to wait until one of them has room.
 
         Nothing suspends in between, so a cancelled send has reached no edge.
@@ -222,7 +254,9 @@ class Outlet(Spread[T]):
                 edge.accept(item)
             self.sent += 1
         else:
-            full = self._offer_slowly(item)
+            full: Sequence[Edge[T] | Gate] = (
+                [self.gate] if self.gate is not None else self._offer_slowly(item)
+            )
             if full:
                 return full
         self.update_room()
@@ -234,7 +268,7 @@ class Outlet(Spread[T]):
         if not self.lanes:
             return UNLIMITED
         lanes = self.open_lanes
-        if not lanes or self.confirms or any(edge.blocked for edge in self.lanes):
+        if not lanes or self.gate or self.confirms or any(edge.blocked for edge in self.lanes):
             return 0
         free = max(min(edge.free for edge in lanes), 0)
         if self.has_key or any(edge.options.copy for edge in lanes):

@@ -11,18 +11,20 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from anyio import ClosedResourceError, EndOfStream, WouldBlock
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectStreamStatistics
+from anyio import ClosedResourceError, EndOfStream, WouldBlock, move_on_after
+from anyio.streams.memory import MemoryObjectStreamStatistics
+from msgspec.structs import replace
 
 from headrace.exceptions import InputEndedError
 from headrace.model.message import Meta
 
 from .async_for import is_of_async_for, without_hooks
-from .batches import Batch, Batches
-from .edge import Edge, Settlement, Waiter, unwinding
+from .batches import Batches
+from .edge import Waiter, unwinding
 from .hand import Hand
+from .holding import HoldingStream
 from .message_ids import MessageIds
 from .pace import Pace
 
@@ -34,119 +36,23 @@ _new_id = MessageIds()
 _SHARE = 64  # messages from one sender of several in a row: spans change with time, shares should not
 
 
-class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
+class EdgeReceiveStream(HoldingStream[T]):
     """A handle on an input port: an AnyIO receive stream that knows the message in hand.
 
     A message is acknowledged by the next receive on the handle, or when ``process()`` returns. After
     ``receive_many`` all of its messages are in hand.
 
     Attributes:
-        inlet: The port.
         waiters: The tasks that wait for a message.
-        gathered: The batches that are not handed over yet.
     """
 
-    __slots__ = ("_closed", "_final", "_hand", "_pace", "gathered", "inlet", "waiters")
+    __slots__ = ("_final", "_pace", "waiters")
 
-    def __init__(self, inlet: Inlet[T]) -> None:
-        self.inlet = inlet
+    def __init__(self, inlet: Inlet[T], hand: Hand[T] | None = None) -> None:
+        super().__init__(inlet, hand)
         self._pace = Pace()
-        self._closed = False
         self._final = False
         self.waiters: list[Waiter] = []
-        self._hand: Hand[T] = Hand()
-        self.gathered: list[Batch[T]] = []
-
-    @property
-    def closed(self) -> bool:
-        """Whether this handle was closed."""
-        return self._closed
-
-    # --- what is in hand -----------------------------------------------------------------------------
-
-    @property
-    def edge(self) -> Edge[T] | None:
-        """Where the messages of the chunk came from; None where there is no chunk."""
-        return self._hand.edge
-
-    @property
-    def unhanded(self) -> int:
-        """How many messages of the chunk were not handed over yet."""
-        return self._hand.unhanded
-
-    def rest(self) -> list[T]:
-        """Return the messages of the chunk that were not handed over yet."""
-        return self._hand.rest()
-
-    @property
-    def has_hand(self) -> bool:
-        """Whether a message was received and is not settled."""
-        return bool(self._hand.held()) or any(batch.pieces for batch in self.gathered)
-
-    @property
-    def hand(self) -> Any:
-        """The message in hand, the last one of several; None if there is none."""
-        held = self.hands()
-        return held[-1][1] if held else None
-
-    @property
-    def edge_in_hand(self) -> str:
-        """The key of the edge that the message in hand came by; empty if there is none."""
-        held = self.hands()
-        return held[0][0].key if held else ""
-
-    def hands(self) -> list[tuple[Edge[T], T]]:
-        """Return the messages in hand, each with the edge that it came by."""
-        return self._hand.pairs()
-
-    def in_hand_of(self, edge: Edge[T]) -> int:
-        """Count the messages of an edge that are in hand, or gathered for a batch."""
-        gathered = sum(batch.count_of(edge) for batch in self.gathered)
-        return gathered + self._hand.count_of(edge)
-
-    def acknowledged_of(self, edge: Edge[T]) -> int:
-        """Count the messages of an edge that this chunk had and that were acknowledged."""
-        return self._hand.acknowledged_of(edge)
-
-    def settle(self, outcome: Settlement = "acknowledged", reason: str = "") -> None:
-        """Enter in the books what became of all that is in hand; nothing happens if there is nothing.
-
-        Args:
-            outcome: ``acknowledged``, ``dead_lettered`` or ``dropped``.
-            reason: Why it was dropped.
-
-        Raises:
-            ValueError: There is no such outcome.
-        """
-        self._hand.settle(len(self._hand.held()), outcome, reason)
-
-    def settle_first(self, number: int, outcome: Settlement = "acknowledged", reason: str = "") -> None:
-        """Enter in the books what became of the oldest messages in hand.
-
-        Args:
-            number: How many.
-            outcome: ``acknowledged``, ``dead_lettered`` or ``dropped``.
-            reason: Why they were dropped.
-
-        Raises:
-            ValueError: There is no such outcome.
-        """
-        self._hand.settle(number, outcome, reason)
-
-    def hold_batch(self, batch: Batch[T]) -> list[T]:
-        """Hand a batch over: it is in hand in the place of what was."""
-        self.give_back()
-        self._hand.let_go()
-        return self._hand.hold_batch(batch.pieces)
-
-    def let_go(self) -> None:
-        """Acknowledge what is in hand, and forget the chunk, of which everything was handed over."""
-        self._hand.let_go()
-
-    def give_back(self) -> None:
-        """Put what was not handed over back on its edge; what is in hand stays."""
-        if self._hand.give_back() and self.inlet.hungry:
-            self.inlet.wake()
 
     # --- receiving -------------------------------------------------------------------------------------
 
@@ -163,14 +69,20 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         return next(self._hand.iterator)
 
     async def receive_with_meta(self) -> tuple[T, Meta]:
-        """Return the next message with what is known about it; its id is made now.
+        """Return the next message with what is known about it.
+
+        Its id is made now, and stays the same where it is delivered again; so does all but the attempt.
 
         Raises:
             ClosedResourceError: This handle is closed.
             EndOfStream: Every sender has ended and nothing is buffered.
         """
         message = await self.receive()
-        return message, Meta(_new_id(time.time()))
+        meta = self.meta or Meta(_new_id(time.time()))
+        if self.tried:
+            meta = replace(meta, attempt=self.tried + 1)
+        self.note(0, meta)
+        return message, meta
 
     async def receive_many(self, at_most: int | None = None) -> list[T]:
         """Return the messages that there are, at least one; acknowledges all that was in hand before.
@@ -191,10 +103,6 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.give_back()
         await self.next_chunk(lambda: self._take(at_most))
         return self._hand.take_all()
-
-    def put_down(self, but: int | None = None) -> None:
-        """Put the batch in hand back on its edges; the message at ``but``, from the oldest on, stays in hand."""
-        self.inlet.put_back_all(self._hand.put_down(but))
 
     def batch(self, n: int, within: float | None = None) -> AsyncIterator[list[T]]:
         """Iterate in batches: ``async for messages in stream.batch(100, within=0.5)``.
@@ -312,6 +220,8 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             self.give_back()
             self._hand.let_go()
         inlet = self.inlet
+        if inlet.line is not None:
+            return self._take_in_line(at_most)
         edge = inlet.next_lane()
         if edge is None:
             return False
@@ -320,13 +230,31 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if len(inlet.lanes) > 1:
             size = min(size, _SHARE)
         chunk = edge.take(size)
-        self._hand.hold(edge, chunk)
+        inlet.taken += 1
+        self._hand.hold(edge, chunk, inlet.taken)
         inlet.carrier = self
         if inlet.hungry and inlet.has_stored:
             inlet.wake()
         for tap in inlet.taps:
             for message in chunk:
                 tap(message)
+        return True
+
+    def _usual_size(self) -> int:
+        """Return how many messages suit the fairness quantum; 1 where others might want one too."""
+        inlet = self.inlet
+        if inlet.shared or inlet.hungry or inlet.taps:
+            return 1
+        return min(self._pace.span, _SHARE) if len(inlet.lanes) > 1 else self._pace.span
+
+    def _take_in_line(self, at_most: int | None) -> bool:
+        """Take a chunk while messages are to be delivered again: these first, and one by one."""
+        inlet = self.inlet
+        piece = inlet.take_piece(at_most or 1, at_most or self._usual_size())
+        if piece is None:
+            return False
+        self._hand.hold_pieces([piece])
+        inlet.carrier = self
         return True
 
     async def wait(self, take: Callable[[], bool]) -> None:
@@ -340,14 +268,17 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
             try:
                 if inlet.on_idle is not None:
                     inlet.on_idle()
-                await waiter.wait()
+                if inlet.line is None:
+                    await waiter.wait()
+                else:
+                    await self._wait_in_line(waiter)
                 self._pace.waited()
                 self._check_open()
                 ready = take()
             finally:
                 self.waiters.remove(waiter)
                 if not waiter.served:
-                    inlet.hungry.remove(waiter)
+                    inlet.forget_hungry(waiter)
                 elif not ready and inlet.hungry and inlet.has_stored:
                     inlet.wake()
             if ready:
@@ -356,6 +287,14 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         if inlet.on_idle is not None:
             inlet.on_idle()
         raise InputEndedError(f"{inlet.name}: every sender has ended")
+
+    async def _wait_in_line(self, waiter: Waiter) -> None:
+        """Wait to be served, but no longer than until a message is due or a hindrance is given up."""
+        inlet = self.inlet
+        with move_on_after(inlet.patience()) as scope:
+            await waiter.wait()
+        if scope.cancelled_caught and inlet.is_held_back:
+            inlet.lift()
 
     # --- the handle itself -----------------------------------------------------------------------------
 
@@ -380,8 +319,13 @@ class EdgeReceiveStream(MemoryObjectReceiveStream[T]):
         self.give_back()
         for waiter in self.waiters:
             if not waiter.served:
-                self.inlet.hungry.remove(waiter)
+                self.inlet.forget_hungry(waiter)
                 waiter.serve()
+
+    def retire(self) -> None:
+        """Refuse further calls for good, because the life of the component that has this handle is over."""
+        self._final = self._retired = True
+        self.shut()
 
     async def aclose(self) -> None:
         """Do what ``close`` does."""

@@ -13,6 +13,7 @@ from anyio import ClosedResourceError, WouldBlock
 from anyio.streams.memory import MemoryObjectSendStream, MemoryObjectStreamStatistics
 
 from .edge import Edge, Waiter, unwinding
+from .gate import Gate
 from .pace import Pace
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         if self._closed:
             raise ClosedResourceError
 
-    async def _wait_and_send(self, item: T, edges: list[Edge[T]], *, first: bool) -> None:
+    async def _wait_and_send(self, item: T, edges: Sequence[Edge[T] | Gate], *, first: bool) -> None:
         """Wait for room on one of the edges and send; what wakes this task is passed on if there is still room.
 
         Tasks that compete for room take turns of a few messages. A task that finds the edge full in the
@@ -214,6 +215,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         self._open = _Shut
         for waiter in self.waiters:
             waiter.serve()
+
+    def retire(self) -> None:
+        """Refuse further calls for good, because the life of the component that has this handle is over."""
+        self._final = True
+        self.shut()
 
     async def aclose(self) -> None:
         """Do what ``close`` does."""

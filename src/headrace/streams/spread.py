@@ -54,6 +54,12 @@ class Spread(Generic[T]):
         """How many messages went to the targets."""
         return sum(target.accepted for target in self.targets)
 
+    @property
+    def copies(self) -> int:
+        """To how many edges a message may go."""
+        each = [target.copies if isinstance(target, Group) else 1 for target in self.targets]
+        return sum(each) if self.options.fan_out == "broadcast" else max(each, default=0)
+
     # --- where a message goes ------------------------------------------------------------------------
 
     def choose(self, item: T) -> list[Edge[T]]:

@@ -267,7 +267,9 @@ def probe(
     )
     for key, value in (resources or {}).items():
         harness.resource(key, as_resource(value))
-    harness.add(title, factory, {**(config or {}), **settings})
+    harness.add(
+        title, factory, {**(config or {}), **settings}, restart="never"
+    )  # a test is to see each crash
     _set_attempts(harness.components[title], attempts, on_error, backoff)
     _join(harness, title, inputs, outputs)
     return _probing(harness, title, timeout)
@@ -280,7 +282,9 @@ def _set_attempts(made: Any, attempts: int | None, on_error: OnError | None, bac
     if isinstance(made, FunctionComponent):
         made.attempts = replace(made.attempts, backoff=backoff, run_in="loop", **said)
     elif said:
-        raise ConfigError(f"{type(made).__name__}: {', '.join(said)} is for function components")
+        raise ConfigError(
+            f"{type(made).__name__}: {', '.join(said)} is for function components: a probe does not restart"
+        )
 
 
 def _join(

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from headrace import HarnessComponent, In, System, component
+from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, component
 
 
 def chain(*functions: Any, **options: Any) -> System:
@@ -105,6 +105,30 @@ def crash(number: int) -> None:
         {}["id"]
 
 
+class Poisoned(HarnessComponent):
+    """Crashes on 3; where it was told to storm, on everything."""
+
+    in_: In[int]
+    out: Out[int]
+
+    async def process(self) -> None:
+        async for number in self.in_:
+            if number == 3 or self.config.get("storm"):
+                {}["id"]
+            await self.out.send(number)
+
+
+def poisoned(restart: Any) -> System:
+    """Return a system in which 3 is poison, or everything where there is a policy for that."""
+    made = System("small")
+    made.add("ten", ten)
+    made.add("parse", Poisoned, {"storm": not isinstance(restart, str)}, restart=restart)
+    made.add("show", show)
+    made.connect("ten", "parse")
+    made.connect("parse", "show")
+    return made
+
+
 @component(attempts=1)
 def fail(number: int) -> None:
     if number == 3:
@@ -180,6 +204,8 @@ logs = chain(ten, log)
 blocks_in_setup = with_class(BlocksInSetup)
 fails_in_setup = with_class(FailsInSetup)
 hangs_in_cleanup = with_class(HangsInCleanup, **SHORT)
+restarts = poisoned("failure")
+storms = poisoned(RestartPolicy(max_restarts=2, backoff=Backoff(0.01)))
 unconnected = System("unconnected")
 unconnected.add("show", show)
 not_a_system = 3
