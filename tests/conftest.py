@@ -1,12 +1,17 @@
-"""Every async test runs on asyncio and on trio."""
+"""Every async test runs on asyncio and on trio; and which tests run without tracing for coverage."""
 
 from __future__ import annotations
 
 import re
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+UNTRACED = {"agreement", "benchmarks", "docs", "evidence", "examples", "faults"}
+"""The folders of tests that run whole programs: traced, they would take four times as long. What lies beside this
+file is untraced too."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so; what the tests start would inherit a deaf ear for Ctrl-C.
@@ -50,3 +55,11 @@ def shown(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     one = Shown(tuple(mark.kwargs.get("sees", ())))
     yield one.look
     assert one.missing == [], "the test has not shown what its mark says"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs without tracing, beside the modules that say so themselves."""
+    here = Path(__file__).resolve().parent
+    for item in items:
+        if item.path.parent == here or UNTRACED.intersection(item.path.relative_to(here.parent).parts):
+            item.add_marker(pytest.mark.untraced)

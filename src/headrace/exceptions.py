@@ -38,6 +38,8 @@
     ├── StreamError
     │   ├── EdgeFullError                 (anyio.WouldBlock) when_full: error
     │   ├── InputEndedError               (anyio.EndOfStream) every sender has ended
+    │   ├── NotInHandError                (ValueError) an ack or nack of a message that is not in hand
+    │   ├── NackedError                   the error of a dead letter that was given back once too often
     │   └── ReaderEndedError              (anyio.BrokenResourceError) every reader has ended
     ├── MessageError                      the wire
     │   ├── SerializationError            names the place in the message
@@ -394,6 +396,14 @@ class EdgeFullError(StreamError, anyio.WouldBlock):
 
 class InputEndedError(StreamError, anyio.EndOfStream):
     """Raised by ``receive`` when every sender has ended and nothing is buffered. A normal end."""
+
+
+class NotInHandError(StreamError, ValueError):
+    """Raised by ``ack`` and ``nack`` for a message that is not in hand: settled already, or never received here."""
+
+
+class NackedError(StreamError):
+    """The error of a dead letter that its component has given back by ``nack``, without an error of its own."""
 
 
 class ReaderEndedError(StreamError, anyio.BrokenResourceError):

@@ -8,6 +8,8 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 
+pytestmark = pytest.mark.untraced
+
 Shown = Callable[[str], None]
 Start = Callable[..., "Running"]  # type: ignore[name-defined]  # noqa: F821 - see conftest
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])

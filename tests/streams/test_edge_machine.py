@@ -1,8 +1,8 @@
 """Random programs over random graphs, and what must be true after every step of every one of them.
 
-Sends, receives, cancellations, clones, closes (deliberate and while an exception unwinds), settlements and
-ended ports, over broadcast, balance and keys, single edges and groups of them, every policy and capacities from
-1 to 16.
+Sends, receives, cancellations, clones, closes (deliberate and while an exception unwinds), settlements, lives that
+end and begin anew, manual acknowledgement, ``nack``, and ended ports, over broadcast, balance and keys, single
+edges and groups of them, every policy and capacities from 1 to 16.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.streams.edges import assert_books_close, link
 from headrace.model.options import EdgeOptions, OutputOptions, WhenFull
 from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.manual_stream import ManualReceiveStream
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
@@ -64,10 +65,13 @@ class Machine:
     """A graph, the tasks that work on it, and what is known about every message."""
 
     def __init__(self, graph: Any, group: TaskGroup) -> None:
-        outputs, inputs, lanes, groups = graph
+        outputs, inputs, lanes, groups, manual = graph
         self.outlets: list[AnyOutlet] = [Outlet(f"a{n}.out", spread(mode)) for n, mode in enumerate(outputs)]
         self.groups: dict[tuple[int, int], Group[Any]] = {}
         self.inlets: list[AnyInlet] = [Inlet(f"b{n}.in") for n in range(inputs)]
+        for number, max_unacked in manual.items():
+            if number < inputs:
+                self.inlets[number].max_unacked = max_unacked
         self.edges: list[AnyEdge] = [
             link(
                 self.outlets[o],
@@ -159,6 +163,58 @@ class Machine:
     def do_settle(self, one: int, two: int) -> None:
         outcomes: Any = ("acknowledged", "dead_lettered", "dropped")
         self.receivers[one % len(self.receivers)].settle(outcomes[two % 3], "why")
+
+    def do_ack(self, one: int, two: int) -> None:
+        handle = self.receivers[one % len(self.receivers)]
+        held = handle.hands()
+        with suppress(ClosedResourceError):
+            if held:
+                handle.ack(held[two % len(held)][1])
+            handle.ack_first(two % 2)
+
+    async def do_nack(self, one: int, two: int) -> None:
+        handle = self.receivers[one % len(self.receivers)]
+        held = handle.hands()
+        if not held:
+            return
+        if two % 2:
+            held = [held[two % len(held)]]
+        with suppress(ClosedResourceError):
+            await handle.nack(held[0][1], delay=0.0005 if two > 5 else 0) if two % 2 else await handle.nack()
+            self._comes_again(held, ordered=two <= 5)
+
+    def do_release(self, one: int, two: int) -> None:
+        handle = self.receivers[one % len(self.receivers)]
+        held = handle.hands()
+        handle.release()
+        self._comes_again(held)
+
+    def do_crash(self, one: int, two: int) -> None:
+        inlet = self.inlets[one % len(self.inlets)]
+        before = [(edge, item) for handle in inlet.handles for edge, item in handle.hands()]
+        again = inlet.take_hands_back(crashed=two % 2 == 0)
+        assert sorted(map(str, before)) == sorted(str((entry.edge, entry.message)) for entry in again)
+        if two < 6:
+            self._comes_again(before)
+        for entry in again:
+            assert entry.tried <= 1 + two or not entry.blamed
+            if two >= 6 and not entry.edge.reader_ended:
+                inlet.bury(entry, "dropped", "why")
+        self.receivers.append(inlet.open())
+
+    def do_sender_crash(self, one: int, two: int) -> None:
+        outlet = self.outlets[one % len(self.outlets)]
+        outlet.retire_handles()
+        self.senders.append(outlet.open())
+
+    def _comes_again(self, held: list[tuple[AnyEdge, Item]], *, ordered: bool = True) -> None:
+        """Expect messages once more that were received; what cannot come any more is lost, and counted so."""
+        for edge, item in held:
+            self.received -= 1
+            self.once.discard((edge, item))
+            self.seen[edge, item.task] = min(self.seen[edge, item.task], item.number - 1)
+            if not ordered:
+                self.batching.add(edge.inlet)
 
     def do_end_inlet(self, one: int, two: int) -> None:
         if two == 0:
@@ -299,14 +355,17 @@ class Machine:
         """Nobody waits who need not, and everybody who waits is alive."""
         waiting = [job for job in self.jobs if not job.done]
         assert len({w for edge in self.edges for w in edge.blocked}) == sum(job.sends for job in waiting)
-        assert sum(len(inlet.hungry) for inlet in self.inlets) == sum(not job.sends for job in waiting)
+        for_room = [w for inlet in self.inlets for handle in inlet.handles for w in for_room_of(handle)]
+        hungry = [waiter for inlet in self.inlets for waiter in inlet.hungry]
+        assert len(hungry) + len(for_room) == sum(not job.sends for job in waiting)
         for job in waiting:
             assert not job.handle.closed
             if job.sends:
                 self._check_must_wait_to_send(job)
             else:
                 inlet = job.handle.inlet
-                assert not inlet.has_message, "a reader sleeps beside a message"
+                sleeps = inlet.has_message and job.handle.room > 0 and inlet.has_stored
+                assert not sleeps, "a reader sleeps beside a message"
                 assert not inlet.exhausted, "a reader waits for senders that have all ended"
 
     def _check_must_wait_to_send(self, job: Job) -> None:
@@ -326,6 +385,7 @@ class Machine:
             if reader is not None:
                 with suppress(EndOfStream):
                     while True:
+                        inlet.settle_all("acknowledged")  # of others, too: one may have to be alone in hand
                         self._note(reader, await reader.receive())
             inlet.settle_all("acknowledged" if number % 2 else "dead_lettered")
             inlet.end()
@@ -340,6 +400,11 @@ class Machine:
             assert not edge.inlet.hungry
         for handle in (*self.senders, *self.receivers):
             assert not handle.waiters
+
+
+def for_room_of(handle: EdgeReceiveStream[Any]) -> list[Any]:
+    """Return the tasks that wait for an ack on a handle."""
+    return handle._for_room if isinstance(handle, ManualReceiveStream) else []
 
 
 def spread(mode: Any) -> OutputOptions:
@@ -384,7 +449,14 @@ lanes = st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 4)), lane_op
 modes = st.sampled_from(["broadcast", "broadcast", "balance", "by_key"])
 inner_modes = st.sampled_from(["balance", "balance", "by_key", "by_key", "broadcast"])
 groups = st.dictionaries(st.integers(0, 4), st.tuples(st.integers(0, 1), inner_modes), max_size=5)
-graphs = st.tuples(st.lists(modes, min_size=1, max_size=2), st.integers(1, 5), lanes, groups | st.just({}))
+manual = st.dictionaries(st.integers(0, 4), st.integers(1, 4), max_size=3)
+graphs = st.tuples(
+    st.lists(modes, min_size=1, max_size=2),
+    st.integers(1, 5),
+    lanes,
+    groups | st.just({}),
+    manual | st.just({}),
+)
 common = ["send", "send", "receive", "receive", "send_nowait", "receive_nowait", "cancel", "turn", "rest"]
 common += ["send_some", "iterate", "receive_many", "batch"]
 rare = [
@@ -395,6 +467,13 @@ rare = [
     "settle",
     "end_inlet",
     "end_outlet",
+    "crash",
+    "crash",
+    "sender_crash",
+    "ack",
+    "ack",
+    "nack",
+    "release",
 ]
 small = st.integers(0, 7)
 programs = st.lists(st.tuples(st.sampled_from(common * 2 + rare), small, small), min_size=5, max_size=80)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from headrace.model.component_status import ComponentState, ComponentStatus
+from headrace.model.options import Ack
 from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
@@ -23,6 +24,9 @@ class HarnessComponent(Component):
 
     Attributes:
         restart: When it is restarted, where nothing else is said: ``"failure"``, or a ``RestartPolicy``.
+        ack: Who acknowledges what it has received, where nothing else is said: ``"auto"``, its next receive, or
+            ``"manual"``, itself by ``ack()``.
+        max_unacked: With ``"manual"``, how many messages an input handle may have in hand; 1000 where None.
         accumulates: Whether it gathers something from its messages that is lost when it crashes, as totals are; the
             report says so then. Where None, the numbers and collections among its attributes tell.
 
@@ -36,6 +40,8 @@ class HarnessComponent(Component):
 
     Config: ClassVar[Any] = None
     restart: ClassVar[RestartPolicy | When | None] = None
+    ack: ClassVar[Ack] = "auto"
+    max_unacked: ClassVar[int | None] = None
     accumulates: bool | None = None
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:

@@ -10,16 +10,22 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, TypeVar, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
+from headrace.model.message import Meta
 from headrace.model.port import Port, PortTable
 
 from .annotations import Hints, read_class
 
 T = TypeVar("T")
+ALL: Any = object()  # stands in signatures for all messages in hand; the runtime's streams have their own
 _tables: WeakKeyDictionary[type, PortTable] = WeakKeyDictionary()  # reading a class takes 150 us
 
 
 class In(Protocol[T]):
-    """The reading end of an input port; a message is acknowledged by the next receive on it."""
+    """The reading end of an input port.
+
+    A message is in hand from its receive on. The next receive acknowledges it, or with ``ack = "manual"`` the
+    component itself, by ``ack``. What is in hand when a component crashes is received again after its restart.
+    """
 
     async def receive(self) -> T:
         """Return the next message; raises ``EndOfStream`` when every sender has ended."""
@@ -57,6 +63,49 @@ class In(Protocol[T]):
         Raises:
             ValueError: ``n`` is below 1, or ``within`` is negative.
         """
+        ...
+
+    async def receive_with_meta(self) -> tuple[T, Meta]:
+        """Return the next message with what is known about it: an id, and which attempt this is.
+
+        Raises:
+            EndOfStream: Every sender has ended and nothing is buffered.
+        """
+        ...
+
+    def ack(self, message: T = ALL) -> None:
+        """Acknowledge a message in hand, or all of them; nothing happens where nothing is in hand.
+
+        Args:
+            message: Which: the object itself comes before an equal one.
+
+        Raises:
+            NotInHandError: It is not in hand; it may have been acknowledged before.
+        """
+        ...
+
+    def ack_first(self, number: int) -> None:
+        """Acknowledge so many of the oldest messages in hand."""
+        ...
+
+    async def nack(self, message: T = ALL, *, error: BaseException | None = None, delay: float = 0.0) -> None:
+        """Give a message in hand back, or all of them: it is received again, first in line.
+
+        It counts as an attempt, and after the last one ``on_error`` says what becomes of it. Waits only where
+        there is no room for dead letters.
+
+        Args:
+            message: Which: the object itself comes before an equal one.
+            error: What was wrong with it, for the dead letter.
+            delay: Seconds until it is received again; others are meanwhile.
+
+        Raises:
+            NotInHandError: It is not in hand; it may have been acknowledged before.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give all that is in hand back as if it had never been received: no attempt counts."""
         ...
 
     def settle(self, outcome: str, reason: str = "") -> None:

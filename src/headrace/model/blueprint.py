@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.exceptions import ConfigError
 
 from .blueprint_problems import CODES, Complaints, Position, Problem, Severity, Sources
-from .options import Attempts, FanOut, OnError, RunIn, WhenFull
+from .options import Ack, Attempts, FanOut, OnError, RunIn, WhenFull
 from .restart_policy import RestartPolicy, Strategy
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class ComponentSpec:
         inputs: How the messages for its inputs spread over the replicas, by port.
         restart: When it is restarted.
         stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        ack: Who acknowledges what it has received.
+        max_unacked: How many messages an input handle may have in hand.
         position: Where its name stands.
         places: Where each of its keys and settings stands, by dotted name (``config.path``).
         broken: Whether mistakes were found in it, so that it cannot be made.
@@ -89,6 +91,8 @@ class ComponentSpec:
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     restart: RestartPolicy | None = None
     stop_timeout: float | None = None
+    ack: Ack | None = None
+    max_unacked: int | None = None
     position: Position = field(default=Position(), compare=False)
     places: Mapping[str, Position] = field(default_factory=dict, compare=False, repr=False)
     broken: bool = field(default=False, compare=False)
@@ -168,6 +172,8 @@ class Defaults:
     shutdown_timeout: float | None = None
     source_grace: float | None = None
     dead_letter_limit: int | None = None
+    stall_after: float | None = None
+    blocked_after: float | None = None
     attempts: int | None = None
     on_error: OnError | None = None
     backoff: float | None = None

@@ -22,7 +22,7 @@ from .blueprint_values import (
     truth,
     whole_number,
 )
-from .options import FanOut, OnError, RunIn, WhenFull
+from .options import Ack, FanOut, OnError, RunIn, WhenFull
 from .restart_policy import Strategy, When
 
 
@@ -65,6 +65,8 @@ MESSAGE_POLICY: Mapping[str, Check] = {
 OF_FUNCTIONS = tuple(name for name in MESSAGE_POLICY if name not in ("attempts", "on_error"))
 """The keys of the message policy that are for function components alone."""
 
+ACKNOWLEDGEMENT: Mapping[str, Check] = {"ack": OneOf(get_args(Ack)), "max_unacked": whole_number}
+
 RESTART = TableKeys(
     "restart",
     {"when": OneOf(get_args(When)), "max_restarts": whole_number, "within": duration},
@@ -87,6 +89,8 @@ DEFAULTS = TableKeys(
         "shutdown_timeout": duration,
         "source_grace": duration,
         "dead_letter_limit": whole_number,
+        "stall_after": duration_or_zero,
+        "blocked_after": duration_or_zero,
         **MESSAGE_POLICY,
     },
     tables=("restart",),
@@ -94,11 +98,15 @@ DEFAULTS = TableKeys(
 )
 COMPONENT = TableKeys(
     "a component",
-    {"type": text, "stop_timeout": duration, **MESSAGE_POLICY},
+    {"type": text, "stop_timeout": duration, **ACKNOWLEDGEMENT, **MESSAGE_POLICY},
     tables=("config", "outputs", "replicas", "inputs", "restart"),
     required=("type",),
     not_built=frozenset({"placement", "durable"}),
-    order=("type", "config", "outputs", "replicas", "inputs", "restart", "stop_timeout", *MESSAGE_POLICY),
+    order=(
+        *("type", "config", "outputs", "replicas", "inputs", "restart", "stop_timeout"),
+        *ACKNOWLEDGEMENT,
+        *MESSAGE_POLICY,
+    ),
 )
 REPLICAS = TableKeys("replicas", {"count": whole_number, "key": key_fields}, required=("count",))
 RESOURCE = TableKeys("a resource", {"type": text}, tables=("config",), required=("type",))
@@ -112,7 +120,7 @@ CONNECTION = TableKeys(
         "copy": truth,
     },
     required=("from", "to"),
-    not_built=frozenset({"durable", "ack", "placement"}),
+    not_built=frozenset({"durable", "placement"}),
 )
 OUTPUT = TableKeys("an output", {"fan_out": OneOf(get_args(FanOut)), "key": key_fields})
 SUMMARY = TableKeys("summary", {"in": references, "out": references, "rejected": references})
@@ -124,10 +132,10 @@ NOT_BUILT: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "durability": ((), "leave it out: edges are kept in memory"),
     "placement": ((), "leave it out: a system runs in one process"),
     "engine": (("memory",), "leave it out: a system runs in one process"),
-    "ack": (("auto",), "leave it out: the next receive acknowledges"),
 }
 
 __all__ = [
+    "ACKNOWLEDGEMENT",
     "BACKOFF",
     "BLUEPRINT",
     "COMPONENT",

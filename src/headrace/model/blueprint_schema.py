@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .blueprint_keys import (
+    ACKNOWLEDGEMENT,
     BACKOFF,
     BLUEPRINT,
     COMPONENT,
@@ -296,7 +297,7 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
         "restart": {"$ref": "#/$defs/restart"},
         "stop_timeout": _simple(COMPONENT.checks["stop_timeout"]),
-        **{name: _simple(check) for name, check in MESSAGE_POLICY.items()},
+        **{name: _simple(check) for name, check in {**ACKNOWLEDGEMENT, **MESSAGE_POLICY}.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
     return {**_closed(COMPONENT, properties), "allOf": [rule for rule in rules if rule]}
@@ -318,7 +319,9 @@ def _choice(kind: KnownType) -> Schema:
 def _of_type(kind: KnownType, definitions: dict[str, Schema]) -> Schema | None:
     """Return the rule for the components of one type."""
     config, inner, is_needed = settings_schema(kind)
-    then: Schema = {"properties": {} if kind.takes_attempts else _no("this type", *OF_FUNCTIONS)}
+    of_function = {"ack": {"const": "auto"}, **_no("this type", "max_unacked")}
+    misplaced = of_function if kind.takes_attempts else _no("this type", *OF_FUNCTIONS)
+    then: Schema = {"properties": misplaced}
     if config is not True:
         definitions |= inner
         then["properties"]["config"] = config if is_needed else {"anyOf": [config, {"type": "null"}]}
@@ -339,7 +342,9 @@ def _of_file() -> Schema:
         "then": {
             "properties": {
                 "config": config,
-                **_no("a blueprint", *MESSAGE_POLICY, "replicas", "restart", "stop_timeout"),
+                **_no(
+                    "a blueprint", *MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout"
+                ),
             }
         },
     }

@@ -33,7 +33,7 @@ from headrace.model.blueprint import (
     ResourceSpec,
     field_key,
 )
-from headrace.model.blueprint_keys import MESSAGE_POLICY, OF_FUNCTIONS
+from headrace.model.blueprint_keys import ACKNOWLEDGEMENT, MESSAGE_POLICY, OF_FUNCTIONS
 from headrace.model.endpoint import ComponentNames, did_you_mean, parse_endpoint
 from headrace.model.options import Attempts, Replicas
 from headrace.model.settings_check import find_setting_errors
@@ -147,8 +147,9 @@ class Part:
             name = self.prefix + spec.name
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
             restart = spec.restart or own_restart(target) or self.defaults.restart
+            acks = (spec.ack, spec.max_unacked)
             self.site.harness._add(
-                name, target, spec.config, policy, replicas, restart, stop_timeout=spec.stop_timeout
+                name, target, spec.config, policy, replicas, restart, spec.stop_timeout, acks
             )
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
@@ -392,6 +393,8 @@ class Part:
 def _place_of_setting(spec: ComponentSpec, name: str) -> Position:
     if name in _POLICY:
         return spec.place(next((said for said in (name, *_POLICY) if said in spec.places), name))
+    if name in ACKNOWLEDGEMENT and name in spec.places:
+        return spec.place(name)
     return spec.place(f"config.{name}" if name else "type")
 
 

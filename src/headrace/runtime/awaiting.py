@@ -13,6 +13,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any
 
 from headrace.authoring.function_away import Away
+from headrace.streams.manual_stream import ManualReceiveStream
 from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
@@ -33,7 +34,7 @@ def awaiting(coroutine: Any) -> str:
     Args:
         coroutine: A coroutine that some task is driving.
     """
-    theirs = ours = first = ""
+    theirs = ours = first = full = ""
     current = coroutine
     while current is not None:
         frame, current = _look_into(current)
@@ -43,8 +44,11 @@ def awaiting(coroutine: Any) -> str:
             first = first or line
             if code.co_filename.startswith(_OURS):
                 ours = _in_ours(frame) or ours or line
+                full = full or _full_hand(frame)
             elif not code.co_filename.startswith((*_LIBRARIES, "<")):
                 theirs = line
+    if theirs and full:  # the line alone does not tell
+        return f"{theirs}, for {full}"
     return theirs or ours or first or "nothing: it is not suspended"
 
 
@@ -56,6 +60,14 @@ def frames_of(coroutine: Any) -> Iterator[FrameType]:
         if frame is not None:
             yield frame
             current = current or frame.f_locals.get(DRIVEN)
+
+
+def _full_hand(frame: Any) -> str:
+    """Say of whom a wait for an ``ack()`` is; nothing for any other frame of ours."""
+    if frame.f_code is not ManualReceiveStream.wait_for_ack.__code__:
+        return ""
+    stream = frame.f_locals["self"]
+    return f"an ack() on {stream.inlet.name}: {stream.max_unacked} are unacknowledged (max_unacked)"
 
 
 def _in_ours(frame: Any) -> str:

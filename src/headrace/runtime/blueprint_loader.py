@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.model.blueprint import Blueprint, Complaints, ComponentSpec
-from headrace.model.blueprint_keys import MESSAGE_POLICY
+from headrace.model.blueprint_keys import ACKNOWLEDGEMENT, MESSAGE_POLICY
 from headrace.model.blueprint_merge import Merged, merge_trees, without_removed
 from headrace.model.blueprint_reader import is_table_of_keys, read_table
 from headrace.model.blueprint_tree import Node, Table, TreeBuilder
@@ -115,7 +115,7 @@ class BlueprintLoader:
             return spec
         before = self.complaints.count
         self.is_full = not self._files.room_for_a_part(spec.place("type"))
-        for name in (*MESSAGE_POLICY, "replicas", "restart", "stop_timeout"):
+        for name in (*MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout"):
             if getattr(spec, name) is not None:
                 hint = f"write it in the 'defaults' of {spec.type}"
                 if name not in MESSAGE_POLICY:

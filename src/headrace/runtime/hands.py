@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from headrace.authoring.function_component import FunctionComponent
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
+from headrace.streams.edge import Settlement
 from headrace.streams.inlet import AnyInlet
 from headrace.streams.redelivery import Redelivery
 
 from .dead_letters import DeadLetterStore
 from .wiring import Member
+
+PutAway = Callable[..., Awaitable[None]]
 
 
 class Put(NamedTuple):
@@ -37,10 +41,41 @@ class Hands:
         self._dead_letters = dead_letters
 
     def acknowledge(self, member: Member) -> None:
-        """Settle what is in hand: its component has returned, and will live again on new handles."""
-        for inlet in member.inlets.values():
-            inlet.settle_all("acknowledged")
+        """Settle what is in hand: its component has returned, and will live again on new handles.
+
+        What it was to acknowledge itself, and has not, comes again.
+        """
+        if not member.acks.window:
+            for inlet in member.inlets.values():
+                inlet.settle_all("acknowledged")
         self.keep(member)
+
+    def take_over(self, member: Member, put_away: PutAway) -> None:
+        """Be told of messages that a component gives back by ``nack`` after their last attempt.
+
+        Args:
+            member: The component.
+            put_away: Makes a message a dead letter; waits where there is no room.
+        """
+        if isinstance(member.component, FunctionComponent):  # which never does
+            return
+        policy = policy_of(member)
+        rejected = member.outlets.get("rejected")
+
+        async def give_up(entry: Redelivery[object], error: BaseException) -> tuple[Settlement, str]:
+            if policy.on_error == "crash":
+                raise error
+            if policy.on_error == "drop":
+                return "dropped", "on_error"
+            if policy.on_error == "reject" and rejected is not None and not rejected.ended:
+                rejected.accept_all([_rejected(entry, error)])
+                return "acknowledged", ""
+            known = "" if entry.meta is None else entry.meta.id
+            await put_away(entry.message, error, attempts=entry.tried, edge=entry.edge.key, id=known)
+            return "dead_lettered", ""
+
+        for inlet in member.inlets.values():
+            inlet.attempts, inlet.give_up = policy.attempts, give_up
 
     def keep(self, member: Member) -> None:
         """Let what is in hand come again, without counting it as an attempt: its component was not to blame."""
@@ -95,7 +130,7 @@ class Hands:
             inlet.bury(one, "dropped", "on_error")
         elif action == "reject" and rejected is not None and not rejected.ended:
             inlet.bury(one, "acknowledged")
-            rejected.accept_all([Rejected(one.message, f"{type(error).__name__}: {error}")])
+            rejected.accept_all([_rejected(one, error)])
         else:
             self._dead_letter(member, inlet, one, error)
 
@@ -107,6 +142,10 @@ class Hands:
         self._dead_letters.put_now(
             member.name, one.message, error, attempts=max(one.tried, 1), edge=one.edge.key, id=known
         )
+
+
+def _rejected(one: Redelivery[object], error: BaseException) -> Rejected[object]:
+    return Rejected(one.message, f"{type(error).__name__}: {error}")
 
 
 def policy_of(member: Member) -> Attempts:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from headrace.authoring.factory import build_component
 from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.ports import ports_of
 from headrace.authoring.resource import ResourceNeed, resources_of
-from headrace.exceptions import InvalidEndpointError, NotAComponentError
+from headrace.exceptions import ConfigError, InvalidEndpointError, NotAComponentError
 from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint
-from headrace.model.options import Attempts, EdgeOptions
+from headrace.model.options import AUTOMATIC, Ack, Acknowledgement, Attempts, EdgeOptions
 from headrace.model.port import Port, PortTable
 from headrace.model.restart_policy import NEVER, RestartPolicy
-from headrace.streams.inlet import AnyInlet
+from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet
 
 from .worker_functions import check_where
+
+SaidOfAcks = tuple[Ack | None, int | None]
+"""``ack`` and ``max_unacked`` of one component; None where nothing is said."""
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +44,8 @@ class Member:
         outlets: Its output ports.
         replica_of: The name it shares with other replicas; nothing where it is the only one.
         stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        acks: Who acknowledges what it has received; and
+        said_of_acks: what was said of that where it was registered.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Member:
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
     replica_of: str = ""
     stop_timeout: float | None = None
+    acks: Acknowledgement = AUTOMATIC
+    said_of_acks: SaidOfAcks = (None, None)
 
     @property
     def registered_as(self) -> str:
@@ -67,6 +74,30 @@ class Member:
     def is_source(self) -> bool:
         """Whether nothing is connected to any of its inputs."""
         return not any(inlet.lanes for inlet in self.inlets.values())
+
+    def new_inlet(self, port: str) -> AnyInlet:
+        """Make an input port, and let the component have it."""
+        inlet: AnyInlet = Inlet(f"{self.name}.{port}")
+        inlet.max_unacked = self.acks.window
+        self.inlets[port] = inlet
+        return inlet
+
+    def acknowledge(self, said: SaidOfAcks) -> None:
+        """Say who acknowledges what it has received: what was said, or else what it says itself.
+
+        Raises:
+            ConfigError: It does not fit: a message of a function is acknowledged together with what that gives.
+        """
+        acks = own_acks(self.component).but(*said)
+        if acks.window and isinstance(self.component, FunctionComponent):
+            raise ConfigError(
+                f"{self.name}: ack 'manual' is for components with a process() of their own",
+                hint="leave it out: a message is acknowledged together with what the function gives",
+                field="ack",
+            )
+        self.acks, self.said_of_acks = acks, said
+        for inlet in self.inlets.values():
+            inlet.max_unacked = acks.window
 
     @property
     def paused(self) -> bool:
@@ -97,6 +128,7 @@ def make_member(
     attempts: Attempts | None,
     where: tuple[str, int],
     restart: RestartPolicy | None = None,
+    acks: SaidOfAcks = (None, None),
 ) -> Member:
     """Make a component, and what the runtime keeps about it."""
     component = build_component(name, factory, config, attempts=attempts)
@@ -105,7 +137,7 @@ def make_member(
     status = getattr(component, "status", None)
     if not isinstance(status, ComponentStatus):
         status = ComponentStatus(name)
-    return Member(
+    member = Member(
         name,
         component,
         status,
@@ -117,6 +149,22 @@ def make_member(
         restart or own_restart(component) or NEVER,
         where,
     )
+    member.acknowledge(acks)
+    return member
+
+
+def own_acks(what: Any) -> Acknowledgement:
+    """Return what a component, or its class, says of acknowledgement.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    ack, max_unacked = getattr(what, "ack", None), getattr(what, "max_unacked", None)
+    if isinstance(what, FunctionComponent) or not isinstance(
+        ack, str
+    ):  # a method of this name is the user's own
+        return AUTOMATIC
+    return AUTOMATIC.but(cast("Ack", ack), max_unacked if isinstance(max_unacked, int) else None)
 
 
 def own_restart(what: Any) -> RestartPolicy | None:
@@ -174,4 +222,14 @@ def port_type(declared: Mapping[str, Port] | None, port: str) -> Any:
     return Any if declared is None else declared[port].type
 
 
-__all__ = ["Connection", "Member", "give", "make_member", "only_port", "own_restart", "port_type"]
+__all__ = [
+    "Connection",
+    "Member",
+    "SaidOfAcks",
+    "give",
+    "make_member",
+    "only_port",
+    "own_acks",
+    "own_restart",
+    "port_type",
+]

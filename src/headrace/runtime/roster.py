@@ -16,7 +16,7 @@ from headrace.model.endpoint import ComponentNames, Endpoint, did_you_mean, pars
 from headrace.model.options import Attempts, Replicas
 from headrace.model.restart_policy import RestartPolicy
 
-from .member import Member, make_member, only_port
+from .member import Member, SaidOfAcks, make_member, only_port
 from .replicas import ReplicaSet, check_can_be_replicated, replica_name
 
 Registered = Member | ReplicaSet
@@ -121,10 +121,11 @@ class Roster:
         where: tuple[str, int],
         replicas: Replicas | None,
         restart: RestartPolicy | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> Registered:
         """Make what is to be registered: a member, or several where several replicas are wanted."""
         if replicas is None or replicas.count == 1:
-            return make_member(name, factory, config, attempts, where, restart)
+            return make_member(name, factory, config, attempts, where, restart, acks)
         check_can_be_replicated(name, factory)
         names = [replica_name(name, number) for number in range(replicas.count)]
         taken = next((one for one in names if self.get(one) not in (None, *self._all_of(name))), None)
@@ -133,7 +134,7 @@ class Roster:
                 f"a component named '{taken}' is registered already, as a replica of '{name}' has to be",
                 hint="take another name",
             )
-        made = [make_member(one, factory, config, attempts, where, restart) for one in names]
+        made = [make_member(one, factory, config, attempts, where, restart, acks) for one in names]
         for member in made:
             member.replica_of = name
         return ReplicaSet(name, replicas, tuple(made))

@@ -26,6 +26,7 @@ from headrace.model.endpoint import refuse_unprintable
 from headrace.model.message import Rejected
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
+    Ack,
     Attempts,
     EdgeOptions,
     FanOut,
@@ -43,7 +44,7 @@ from headrace.streams.stream_manager import StreamManager
 
 from .books import Summary
 from .caller import caller
-from .member import own_restart
+from .member import SaidOfAcks, own_restart
 from .resources import ResourceSpec
 from .wiring import Connection, Wiring
 
@@ -104,19 +105,23 @@ class SystemBuilder:
 
     # --- wiring ------------------------------------------------------------------------------------
 
-    def register_component(self, name: str, component: Any) -> None:
+    def register_component(
+        self, name: str, component: Any, *, ack: Ack | None = None, max_unacked: int | None = None
+    ) -> None:
         """Take a component into the system.
 
         Args:
             name: Its name in the system.
             component: Any object with ``setup``, ``process`` and ``cleanup``, or a function component.
+            ack: Who acknowledges what it has received, as for ``add``; and
+            max_unacked: how many messages it may have in hand.
 
         Raises:
             ComponentAlreadyRegistered: The name is taken.
             NotAComponentError: A method is missing.
             HarnessAlreadyRunning: A run is under way.
         """
-        self.add(name, component)
+        self.add(name, component, ack=ack, max_unacked=max_unacked)
 
     @overload
     def add(
@@ -221,6 +226,8 @@ class SystemBuilder:
         attempts: int | None = None,
         on_error: OnError | None = None,
         stop_timeout: float | None = None,
+        ack: Ack | None = None,
+        max_unacked: int | None = None,
         **settings: Any,
     ) -> Any:
         """Make a component from a class or a function and take it into the system.
@@ -240,6 +247,9 @@ class SystemBuilder:
             on_error: What becomes of a message after the last attempt; as the function says itself where None.
             stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system
                 stops; then it alone is cancelled and named. Where None, only ``shutdown_timeout`` counts.
+            ack: Who acknowledges what it has received: ``auto``, its next receive, or ``manual``, itself by
+                ``ack()``; as its class says where None. A function's messages are acknowledged with what it gives.
+            max_unacked: With ``manual``, how many messages an input handle may have in hand; 1000 where None.
             settings: Its settings by name; they win over ``config``.
 
         Returns:
@@ -253,7 +263,8 @@ class SystemBuilder:
         said = {"attempts": attempts, "on_error": on_error, "run_in": run_in}
         said = {option: value for option, value in said.items() if value is not None}
         both = {**(config or {}), **settings}
-        return self._add(name, factory, both, said, replicas, restart, stop_timeout)
+        acks = (ack, max_unacked)
+        return self._add(name, factory, both, said, replicas, restart, stop_timeout, acks)
 
     def _add(
         self,
@@ -264,6 +275,7 @@ class SystemBuilder:
         replicas: int | Replicas = 1,
         restart: RestartPolicy | When | None = None,
         stop_timeout: float | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
             check_seconds("stop_timeout", stop_timeout)
@@ -273,8 +285,9 @@ class SystemBuilder:
             several = replicas if isinstance(replicas, Replicas) else Replicas(replicas)
             said = self.restart if restart is None and own_restart(factory) is None else restart
             when = None if said is None else RestartPolicy.of(said)
+            what = (name, factory, config)
             self.wiring.register(
-                name, factory, config, attempts=attempts, where=where, replicas=several, restart=when
+                *what, attempts=attempts, where=where, replicas=several, restart=when, acks=acks
             )
             for member in self.wiring.members_of(name):
                 member.stop_timeout = stop_timeout

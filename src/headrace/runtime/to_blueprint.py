@@ -18,13 +18,22 @@ from headrace.model.blueprint import FieldKey
 from headrace.model.blueprint_keys import MESSAGE_POLICY
 from headrace.model.blueprint_writer import find_unwritable, write_yaml
 from headrace.model.endpoint import Endpoint, parse_endpoint
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, KeyFn, OutputOptions, Timeouts
+from headrace.model.options import (
+    DEFAULT_BUFFER_SIZE,
+    DEFAULT_MAX_UNACKED,
+    Attempts,
+    EdgeOptions,
+    KeyFn,
+    OutputOptions,
+    Timeouts,
+    Watching,
+)
 from headrace.model.restart_policy import NEVER, RestartPolicy
 from headrace.model.settings import convert_settings
 
 from .blueprint_files import MAX_BYTES
 from .dead_letters import DeadLetterStore
-from .member import own_restart
+from .member import own_acks, own_restart
 from .resources import ResourceSpec
 from .type_names import TypeNames, settings_type_of, why_nameless
 from .wiring import Connection, Member
@@ -104,6 +113,10 @@ class _Writing:
             found["fuse"] = False
         if harness._dead_letters.limit != DeadLetterStore().limit:
             found["dead_letter_limit"] = harness._dead_letters.limit
+        for name in ("stall_after", "blocked_after"):
+            seconds = getattr(harness.watching, name)
+            if seconds != getattr(Watching(), name):
+                found[name] = _duration(seconds)
         return found
 
     def _summary(self) -> dict[str, Any]:
@@ -150,6 +163,10 @@ class _Writing:
             found["restart"] = _restart(member.restart)
         if member.stop_timeout is not None:
             found["stop_timeout"] = _duration(member.stop_timeout)
+        if member.acks != own_acks(target):
+            found["ack"] = member.acks.ack
+            if member.acks.max_unacked != DEFAULT_MAX_UNACKED:
+                found["max_unacked"] = member.acks.max_unacked
         return found | _policy(member, target)
 
     def _type(self, what: str, factory: Any, where: tuple[str, int]) -> tuple[str, Any]:

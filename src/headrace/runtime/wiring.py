@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from headrace.authoring.function_component import FunctionComponent
 from headrace.authoring.handles import ComponentHandle, Connectable, PortHandle
 from headrace.exceptions import (
     DuplicateConnectionError,
@@ -25,13 +26,13 @@ from headrace.model.restart_policy import RestartPolicy
 from headrace.model.scope import seen_from
 from headrace.model.topology import Topology
 from headrace.streams.edge import AnyEdge, Edge
-from headrace.streams.inlet import AnyInlet, Inlet
+from headrace.streams.inlet import AnyInlet
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.spread import Group
 from headrace.streams.stream_manager import StreamManager
 
 from .edge_observer import EdgeObserver
-from .member import Connection, Member, give, port_type
+from .member import Connection, Member, SaidOfAcks, give, port_type
 from .replicas import ReplicaSet, can_be_replicated
 from .resources import ResourceSpec, check_resource, resource_problem
 from .roster import Registered, Roster
@@ -68,10 +69,11 @@ class Wiring(Roster):
         where: tuple[str, int] = ("", 0),
         replicas: Replicas | None = None,
         restart: RestartPolicy | None = None,
+        acks: SaidOfAcks = (None, None),
     ) -> Registered:
         """Take a component, or several replicas of it, into the system under a name of its own."""
         self._check_name(name, factory)
-        new = self._make(name, factory, config, attempts, where, replicas, restart)
+        new = self._make(name, factory, config, attempts, where, replicas, restart, acks)
         self._take(new)
         for member in self.members_of(name):
             self._open_ports(member)
@@ -102,6 +104,8 @@ class Wiring(Roster):
         self._take(new)
         for member in self.members_of(name):
             member.stop_timeout = stop_timeout
+            if not isinstance(member.component, FunctionComponent):
+                member.acknowledge(before.said_of_acks)
         touched = [c for c in self.connections.values() if name in (c.sender.component, c.receiver.component)]
         try:
             for connection in touched:
@@ -137,7 +141,7 @@ class Wiring(Roster):
         self.leave_optional_out(member)
         for port, declared in (member.ports.inputs or {}).items():
             if not (declared.optional and declared.attribute) and port not in member.inlets:
-                member.inlets[port] = Inlet(f"{member.name}.{port}")
+                member.new_inlet(port)
 
     def leave_optional_out(self, member: Member) -> None:
         """Let the attributes of optional inputs be None until something is connected to them."""
@@ -223,7 +227,7 @@ class Wiring(Roster):
     def _inlet(self, member: Member, port: str) -> AnyInlet:
         inlet = member.inlets.get(port)
         if inlet is None:
-            inlet = member.inlets[port] = Inlet(f"{member.name}.{port}")
+            inlet = member.new_inlet(port)
         if not inlet.handles:
             handle = inlet.open()
             try:

@@ -52,11 +52,12 @@ class Batch(Generic[T]):
         if self.pieces and inlet.goes_alone:
             self._missing = 0
             return True
-        piece = inlet.take_piece(self._missing)
+        piece = inlet.take_piece(min(self._missing, self._stream.room))
         if piece is None:
             return False
         self.pieces.append(piece)
-        self._missing = 0 if inlet.is_alone(piece) else self._missing - len(piece.messages)
+        is_last = inlet.is_alone(piece) or not self._stream.room
+        self._missing = 0 if is_last else self._missing - len(piece.messages)
         return True
 
     async def gather(self, within: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from headrace.exceptions import NotInHandError
 from headrace.model.message import Meta
 
 from .edge import Edge, Settlement
@@ -18,11 +19,23 @@ T = TypeVar("T")
 
 
 class Tag(NamedTuple):
-    """Where one message of a hand came from, where that is not the same for all, or it was delivered before."""
+    """Where one message of a hand came from, where that is not the same for all, or it was delivered before.
+
+    Attributes:
+        edge: The edge.
+        order: The number of its chunk.
+        again: What is known of it from earlier deliveries.
+        spot: Its place in its chunk, where it may have left that; else -1.
+        meta: What its component was told of it; and
+        tried: how many attempts it has made by itself, where that was noted here.
+    """
 
     edge: Edge[Any]
     order: int
     again: Redelivery[Any] | None = None
+    spot: int = -1
+    meta: Meta | None = None
+    tried: int = 0
 
 
 class Hand(Generic[T]):
@@ -34,11 +47,24 @@ class Hand(Generic[T]):
         iterator: Gives those that were not handed over yet. Of the others, the last one is in hand, or all of a
             batch, until they are settled.
         order: The number of the chunk among all that the port has given out.
+        shows_chunk: Whether the component has the list ``chunk`` itself, so that it stays as it is.
     """
 
-    __slots__ = ("_all", "_entered", "_known", "_settled", "_tags", "chunk", "edge", "iterator", "order")
+    __slots__ = (
+        "_all",
+        "_entered",
+        "_known",
+        "_settled",
+        "_tags",
+        "chunk",
+        "edge",
+        "iterator",
+        "order",
+        "shows_chunk",
+    )
 
     def __init__(self) -> None:
+        self.shows_chunk = False
         self._known: tuple[int, int, Meta | None, int] = (0, 0, None, 0)
         self.hold(None, [])
 
@@ -63,7 +89,7 @@ class Hand(Generic[T]):
     def take_all(self) -> list[T]:
         """Hand over the whole chunk; all of it is in hand."""
         self.iterator = iter(())
-        self._all = True
+        self._all = self.shows_chunk = True
         return self.chunk
 
     def empty(self) -> list[Held]:
@@ -110,12 +136,14 @@ class Hand(Generic[T]):
 
     def held_messages(self) -> list[Held]:
         """Return the messages in hand with all that is known about them."""
-        return [self._held(place) for place in self.held()]
+        return [self.known_of(place) for place in self.held()]
 
-    def _held(self, place: int) -> Held:
-        tag = self._tag(place)
-        known = self._known if self._known[:2] == (self.order, place) else (0, 0, None, 0)
-        return Held(tag.edge, self.chunk[place], tag.order, place, tag.again, known[2], known[3])
+    def known_of(self, place: int) -> Held:
+        """Return a message of the chunk with all that is known about it."""
+        edge, order, again, spot, meta, tried = self._tag(place)
+        if self._known[:2] == (self.order, place):
+            _, _, meta, tried = self._known
+        return Held(edge, self.chunk[place], order, place if spot < 0 else spot, again, meta, tried)
 
     def _tag(self, place: int) -> Tag:
         if self._tags is not None:
@@ -130,7 +158,7 @@ class Hand(Generic[T]):
     @property
     def again(self) -> Redelivery[T] | None:
         """What is known of the message that was handed over last, where it was delivered before."""
-        return None if self._tags is None else self._tags[len(self.chunk) - self.unhanded - 1].again
+        return self._tags[len(self.chunk) - self.unhanded - 1].again if self._tags else None
 
     @property
     def holds_alone(self) -> bool:
@@ -151,6 +179,38 @@ class Hand(Generic[T]):
         if self.edge is not edge or self._all:
             return 0  # those of a batch are entered one by one
         return self.held().start - self._entered
+
+    # --- one by one ----------------------------------------------------------------------------------
+
+    def place_of(self, message: object) -> int:
+        """Return the place of a message in hand: of the object itself, or else of an equal one.
+
+        Raises:
+            NotInHandError: It is not in hand.
+        """
+        held = self.held()
+        for place in held:
+            if self.chunk[place] is message:
+                return place
+        for place in held:
+            if (self.chunk[place] == message) is True:  # arrays compare to something else
+                return place
+        raise NotInHandError(f"this message is not in hand: {message!r:.200}")
+
+    def take_out(self, place: int) -> Held:
+        """Let go of one message in hand, for somebody to settle it or to deliver it again."""
+        held = self.known_of(place)
+        first = self.held().start
+        if place != first:
+            if self.shows_chunk:
+                self.chunk = [*self.chunk]
+                self.shows_chunk = False
+            self.chunk.insert(first, self.chunk.pop(place))
+            if self._tags is not None:
+                self._tags.insert(first, self._tags.pop(place))
+        self._settled = first + 1
+        self._entered += 1
+        return held
 
     # --- what becomes of it ----------------------------------------------------------------------------
 
@@ -190,8 +250,62 @@ class Hand(Generic[T]):
         rest = list(self.iterator)
         if rest and self.edge is not None:
             del self.chunk[len(self.chunk) - len(rest) :]
+            if self._tags is not None:
+                del self._tags[len(self.chunk) :]
             self.edge.put_back(rest)
         return bool(rest)
+
+
+class ManualHand(Hand[T]):
+    """A hand that keeps what it has handed over until each message is settled by name.
+
+    The chunk is a window: what is in hand, the oldest first, and what is to be handed over.
+    """
+
+    __slots__ = ()
+
+    def hold(self, edge: Edge[T] | None, chunk: list[T], order: int = 0) -> None:
+        """Take a new chunk beside what is in hand; without an edge, forget everything."""
+        if edge is None:
+            super().hold(None, [])
+            self._tags = []
+            self._all = True
+        else:
+            self.hold_pieces([Piece(edge, chunk, order)])
+
+    def hold_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Take new messages, in pieces that each came by one edge, beside what is in hand."""
+        assert self._tags is not None
+        self._forget_settled()
+        handed = len(self.chunk)
+        for piece in pieces:
+            self.edge = piece.edge
+            self.order = piece.order
+            self.chunk += piece.messages
+            self._tags += (tag._replace(spot=spot) for spot, tag in enumerate(_tags_of(piece)))
+        self.iterator = iter(self.chunk)
+        self.iterator.__setstate__(handed)  # type: ignore[attr-defined]
+
+    def take_all(self) -> list[T]:
+        """Hand over the rest of the window, in a list of its own."""
+        handed = len(self.chunk) - self.unhanded
+        self.iterator = iter(())
+        return self.chunk[handed:]
+
+    def let_go(self) -> None:
+        """Keep what is in hand: the next receive acknowledges nothing."""
+
+    def note(self, tried: int, meta: Meta | None) -> None:
+        """Take note of what a component knows of the message that was handed over last."""
+        assert self._tags is not None
+        last = len(self.chunk) - self.unhanded - 1
+        self._tags[last] = self._tags[last]._replace(tried=tried, meta=meta)
+
+    def _forget_settled(self) -> None:
+        assert self._tags is not None
+        del self.chunk[: self._settled]
+        del self._tags[: self._settled]
+        self._settled = self._entered = 0
 
 
 def _tags_of(piece: Piece) -> list[Tag]:
@@ -200,4 +314,4 @@ def _tags_of(piece: Piece) -> list[Tag]:
     return [Tag(piece.edge, piece.order)] * len(piece.messages)
 
 
-__all__ = ["Hand"]
+__all__ = ["Hand", "ManualHand"]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from anyio import ClosedResourceError, current_time
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from headrace.exceptions import NackedError
 from headrace.model.message import Meta
 
 from .batches import Batch
 from .edge import Edge, Settlement
 from .hand import Hand
-from .redelivery import Held
+from .redelivery import Held, Redelivery
 
 if TYPE_CHECKING:
     from .inlet import Inlet
 
 T = TypeVar("T")
+UNLIMITED = 1 << 30
+ALL: Any = object()
+"""All messages in hand, where none is named."""
 
 
 class HoldingStream(MemoryObjectReceiveStream[T]):
@@ -27,12 +32,13 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         gathered: The batches that are not handed over yet.
     """
 
-    __slots__ = ("_closed", "_hand", "gathered", "inlet")
+    __slots__ = ("_closed", "_hand", "_retired", "gathered", "inlet")
 
-    def __init__(self, inlet: Inlet[T]) -> None:
+    def __init__(self, inlet: Inlet[T], hand: Hand[T] | None = None) -> None:
         self.inlet = inlet
         self._closed = False
-        self._hand: Hand[T] = Hand()
+        self._retired = False
+        self._hand = hand or Hand()
         self.gathered: list[Batch[T]] = []
 
     @property
@@ -58,6 +64,11 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
     def has_hand(self) -> bool:
         """Whether a message was received and is not settled."""
         return bool(self._hand.held()) or any(batch.pieces for batch in self.gathered)
+
+    @property
+    def room(self) -> int:
+        """How many more messages may be in hand."""
+        return UNLIMITED
 
     @property
     def holds_alone(self) -> bool:
@@ -138,6 +149,96 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         """
         self.settle_first(len(self._hand.held()), outcome, reason)
 
+    def ack(self, message: object = ALL) -> None:
+        """Acknowledge a message in hand, or all of them; nothing happens where nothing is in hand.
+
+        Args:
+            message: Which: the object itself comes before an equal one.
+
+        Raises:
+            ClosedResourceError: The life of the component that had this handle is over.
+            NotInHandError: It is not in hand; it may have been acknowledged before.
+        """
+        self._refuse_retired()
+        if message is ALL:
+            self.settle()
+        else:
+            held = self._hand.take_out(self._hand.place_of(message))
+            held.edge.settle([held.message], "acknowledged")
+            self._has_settled()
+
+    def ack_first(self, number: int) -> None:
+        """Acknowledge the oldest messages in hand.
+
+        Args:
+            number: How many; fewer where there are not so many.
+
+        Raises:
+            ClosedResourceError: The life of the component that had this handle is over.
+            ValueError: It is below 0.
+        """
+        self._refuse_retired()
+        if number < 0:
+            raise ValueError(f"at least 0 messages are acknowledged, not {number!r}")
+        self.settle_first(number)
+
+    async def nack(
+        self, message: object = ALL, *, error: BaseException | None = None, delay: float = 0.0
+    ) -> None:
+        """Give a message in hand back, or all of them: it is delivered again, first in line.
+
+        It counts as an attempt; after the last one the message is a dead letter. Waits only where there is no
+        room for dead letters.
+
+        Args:
+            message: Which: the object itself comes before an equal one.
+            error: What was wrong with it, for the dead letter.
+            delay: Seconds until it is delivered again; others are meanwhile.
+
+        Raises:
+            ClosedResourceError: The life of the component that had this handle is over.
+            NotInHandError: It is not in hand; it may have been acknowledged before.
+            ValueError: ``delay`` is negative.
+        """
+        self._refuse_retired()
+        if not delay >= 0:
+            raise ValueError(f"delay must be at least 0 s, not {delay!r}")
+        places = self._hand.held() if message is ALL else (self._hand.place_of(message),)
+        again = [self._hand.known_of(place).returned() for place in places]
+        dead = [entry for entry in again if self.inlet.is_last_attempt(entry)]
+        for entry in dead:
+            await self._give_up(entry, error)
+        back = [entry for entry in again if entry not in dead]
+        for entry in back:
+            self._hand.take_out(self._hand.place_of(entry.message))
+            entry.tried += 1
+            entry.alone = False
+            entry.due = current_time() + delay if delay else 0.0
+        self.inlet.deliver_again(back)
+        self._has_settled()
+
+    async def _give_up(self, entry: Redelivery[T], error: BaseException | None) -> None:
+        """Have a message in hand put away; it stays in hand until there is room for it."""
+        assert self.inlet.give_up is not None
+        entry.tried += 1
+        try:
+            reason = error or NackedError(f"given back by nack at attempt {entry.tried}")
+            settlement = await self.inlet.give_up(entry, reason)
+        except BaseException:
+            entry.tried -= 1
+            raise
+        self._hand.take_out(self._hand.place_of(entry.message))
+        entry.edge.settle([entry.message], *settlement)
+
+    def _refuse_retired(self) -> None:
+        if self._retired:
+            raise ClosedResourceError
+
+    def _has_settled(self) -> None:
+        """Let those go on that wait for something to be settled."""
+        if self.inlet.line is not None:
+            self.inlet.move_line()
+
     def settle_first(self, number: int, outcome: Settlement = "acknowledged", reason: str = "") -> None:
         """Enter in the books what became of the oldest messages in hand.
 
@@ -150,8 +251,7 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
             ValueError: There is no such outcome.
         """
         self._hand.settle(number, outcome, reason)
-        if self.inlet.line is not None:
-            self.inlet.move_line()
+        self._has_settled()
 
     def release(self, but: int | None = None) -> None:
         """Put what is in hand back, first in line, as if it had never been received: no attempt counts.
@@ -164,12 +264,20 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         if but is not None:
             self._hand.keep(held.pop(but))
         self.inlet.deliver_again([one.returned() for one in held])
+        self._has_settled()
 
     def empty(self) -> list[Held]:
         """Let go of all that is in hand, for somebody to put it back, and return it."""
         for batch in self.gathered:
             batch.give_back()
         return self._hand.empty()
+
+    def finish(self) -> None:
+        """Settle what is in hand when the component has ended by itself."""
+        self.settle("acknowledged")
+
+    def look_again(self) -> None:
+        """Let those have a look who wait for something else than a message: here nobody does."""
 
     def hold_batch(self, batch: Batch[T]) -> list[T]:
         """Hand a batch over: it is in hand in the place of what was."""

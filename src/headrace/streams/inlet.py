@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from .edge import READER_ENDED, Edge, Settlement, Waiter
 from .gate import NOTHING_TO_READ
+from .manual_stream import ManualReceiveStream
 from .receive_stream import EdgeReceiveStream
-from .redelivery import PATIENCE, Piece, Redelivery, RedeliveryLine, blame
+from .redelivering import Redelivering
 
 T = TypeVar("T")
 
 
-class Inlet(Generic[T]):
+class Inlet(Redelivering[T]):
     """An input port: the edges that lead into it, its handles, and the tasks that wait for a message.
 
     Handles take chunks, from one edge after the other, so that all senders get equal shares. As soon as somebody
@@ -22,11 +22,8 @@ class Inlet(Generic[T]):
 
     Attributes:
         carrier: The handle that may have a chunk with messages that are not handed over; no other has.
-        shared: Whether several handles are open.
-        line: The messages that are to be delivered again, or must be alone in hand; None where there are none.
-        taken: How many chunks were taken.
-        hungry: The tasks that wait for a message, as senders see them: nobody, while the port is paused.
         readable: The edges that messages are taken from: all, unless the port is paused.
+        max_unacked: How many messages each handle may have in hand, with manual acknowledgement; 0 for automatic.
         on_sender_end: Called when a sender has ended for good.
     """
 
@@ -35,34 +32,23 @@ class Inlet(Generic[T]):
         "_turn",
         "carrier",
         "ended",
-        "handles",
-        "hungry",
-        "lanes",
-        "line",
+        "max_unacked",
         "name",
         "on_idle",
         "on_sender_end",
         "readable",
-        "shared",
-        "taken",
-        "taps",
     )
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self.lanes: list[Edge[T]] = []
         self.readable = self.lanes
-        self.handles: list[EdgeReceiveStream[T]] = []  # short: a set or a deque takes more
-        self.hungry: list[Waiter] = []
         self._queue = self.hungry  # where they stand in line, paused or not
         self.on_idle: Callable[[], None] | None = None
         self.on_sender_end: Callable[[], None] | None = None
-        self.taps: tuple[Callable[[T], None], ...] = ()
         self.carrier: EdgeReceiveStream[T] | None = None
-        self.shared = False
         self.ended = False
-        self.line: RedeliveryLine[T] | None = None
-        self.taken = 0
+        self.max_unacked = 0
         self._turn = 0
 
     def add(self, edge: Edge[T]) -> None:
@@ -74,7 +60,7 @@ class Inlet(Generic[T]):
     def open(self) -> EdgeReceiveStream[T]:
         """Return a new handle on this port."""
         self.recall()
-        handle = EdgeReceiveStream(self)
+        handle = ManualReceiveStream(self, self.max_unacked) if self.max_unacked else EdgeReceiveStream(self)
         if self.ended:
             handle.retire()
         self.handles.append(handle)
@@ -172,31 +158,6 @@ class Inlet(Generic[T]):
         while self.hungry and edge.stored:
             self.wake()
 
-    def take_piece(self, at_most: int, fresh_at_most: int = 0) -> Piece | None:
-        """Take messages of one edge, those to be delivered again before all others; None if there are none.
-
-        Args:
-            at_most: How many.
-            fresh_at_most: How many of those that are delivered for the first time; as many where not said.
-        """
-        if self.is_held_back or self.paused:
-            return None
-        self.taken += 1
-        if self.line is not None and self.line.next_due() is not None:
-            again = self.line.take(at_most)
-            piece = Piece(again[0].edge, [entry.message for entry in again], self.taken, again)
-        else:
-            edge = self.next_lane()
-            if edge is None:
-                return None
-            piece = Piece(edge, edge.take(fresh_at_most or at_most), self.taken)
-        if self.hungry and self.has_stored:
-            self.wake()
-        for tap in self.taps:
-            for message in piece.messages:
-                tap(message)
-        return piece
-
     def chunk_of(self, edge: Edge[T]) -> list[T]:
         """Return the messages of an edge that lie in a chunk and were not handed over, the oldest first."""
         carrier = self.carrier
@@ -206,106 +167,6 @@ class Inlet(Generic[T]):
         """Count the messages of an edge that lie in a chunk and were not handed over."""
         carrier = self.carrier
         return carrier.unhanded if carrier is not None and carrier.edge is edge else 0
-
-    # --- delivering again --------------------------------------------------------------------------------
-
-    def take_hands_back(self, *, crashed: bool) -> list[Redelivery[T]]:
-        """End the life of all handles without ending the port; what they have in hand will be delivered again.
-
-        The handles refuse every further call with ``ClosedResourceError``; the next life has one from ``open``.
-        What was in hand comes before all else then, in its order, exempt from capacity. After a crash with one
-        message in hand, this attempt counts for it. With several, it counts for all, and each of them will be in
-        hand alone, so that the next crash has only one to blame.
-
-        Args:
-            crashed: Whether the life ended by a crash; else (somebody else's crash, say) no attempt counts.
-
-        Returns:
-            What will be delivered again. Who is ``blamed`` and was ``tried`` often enough is for ``bury``.
-        """
-        self.recall()
-        for handle in self.handles:
-            handle.retire()
-        held = [one for handle in self.handles for one in handle.empty()]
-        self.handles = []
-        self.shared = False
-        lifted = self.line is not None and self.line.lifted
-        again = blame(held, lifted=lifted) if crashed else [one.returned() for one in held]
-        if self.line is not None:
-            self.line.lifted = False
-        self.deliver_again(again)
-        self._drop_line_if_done()
-        return sorted(again, key=lambda entry: entry.place)
-
-    def deliver_again(self, entries: Sequence[Redelivery[T]]) -> None:
-        """Let messages be delivered again, before all others; capacity does not count for them."""
-        alive = [entry for entry in entries if not entry.edge.reader_ended]
-        for entry in entries:
-            if entry.edge.reader_ended:
-                entry.edge.drop(READER_ENDED)
-        if alive:
-            self.recall()
-            self.line = self.line or RedeliveryLine()
-            self.line.line_up(alive)
-            while self.hungry:
-                self.wake()
-
-    def put_back_pieces(self, pieces: Sequence[Piece]) -> None:
-        """Let messages that nobody has received be received next, in their order."""
-        for piece in reversed(pieces):
-            if piece.again:
-                self.deliver_again(piece.again)
-            else:
-                self.put_back(piece.edge, piece.messages)
-
-    def bury(self, entry: Redelivery[T], outcome: Settlement = "dead_lettered", reason: str = "") -> None:
-        """Settle a message that was to be delivered again; it will not be."""
-        assert self.line is not None
-        self.line.entries.remove(entry)
-        entry.edge.settle([entry.message], outcome, reason)
-        self.move_line()
-
-    @property
-    def is_held_back(self) -> bool:
-        """Whether nothing is handed over now, because a message is, or will be, in hand alone."""
-        line = self.line
-        if line is None or line.lifted:
-            return False
-        if any(handle.holds_alone for handle in self.handles):
-            return True
-        return self.goes_alone and any(handle.has_hand for handle in self.handles)
-
-    @property
-    def goes_alone(self) -> bool:
-        """Whether the next message is to be in hand alone."""
-        due = None if self.line is None else self.line.next_due()
-        return due is not None and self.line is not None and self.line.goes_alone(due)
-
-    def is_alone(self, piece: Piece) -> bool:
-        """Whether a piece is one message that is to be in hand alone."""
-        return self.line is not None and any(self.line.goes_alone(entry) for entry in piece.again)
-
-    def patience(self) -> float:
-        """Return how many seconds a reader waits before it has another look at the line."""
-        if self.line is None or self.paused:
-            return math.inf
-        return min(self.line.patience(), PATIENCE if self.is_held_back else math.inf)
-
-    def lift(self) -> None:
-        """Let messages go together that were to go alone: the component does not let go of the one before."""
-        if self.line is not None:
-            self.line.lifted = True
-
-    def move_line(self) -> None:
-        """Let those that wait have what may be handed over now."""
-        self._drop_line_if_done()
-        if self.hungry and self.has_stored:
-            self.wake()
-
-    def _drop_line_if_done(self) -> None:
-        line = self.line
-        if line is not None and not line.entries and not any(handle.holds_alone for handle in self.handles):
-            self.line = None
 
     # --- the books -------------------------------------------------------------------------------------
 
@@ -326,6 +187,17 @@ class Inlet(Generic[T]):
                 handle.let_go()
         self.handles = [handle for handle in self.handles if not handle.closed]
         return settled
+
+    def finish(self) -> None:
+        """Settle what is in hand of a component that has ended by itself.
+
+        It is acknowledged; where that is for the component to do, and it has not, it is dropped.
+        """
+        for handle in self.handles:
+            handle.finish()
+            if handle.closed:
+                handle.let_go()
+        self.handles = [handle for handle in self.handles if not handle.closed]
 
     # --- pausing -----------------------------------------------------------------------------------------
 
@@ -395,6 +267,8 @@ class Inlet(Generic[T]):
         """Tell waiting readers that a sender will not send any more."""
         while self.hungry:
             self.wake()
+        for handle in self.handles:
+            handle.look_again()
         if self.on_idle is not None:
             self.on_idle()
         if self.on_sender_end is not None:

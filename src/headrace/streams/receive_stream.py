@@ -23,6 +23,7 @@ from headrace.model.message import Meta
 from .async_for import is_of_async_for, without_hooks
 from .batches import Batches
 from .edge import Waiter, unwinding
+from .hand import Hand
 from .holding import HoldingStream
 from .message_ids import MessageIds
 from .pace import Pace
@@ -47,8 +48,8 @@ class EdgeReceiveStream(HoldingStream[T]):
 
     __slots__ = ("_final", "_pace", "waiters")
 
-    def __init__(self, inlet: Inlet[T]) -> None:
-        super().__init__(inlet)
+    def __init__(self, inlet: Inlet[T], hand: Hand[T] | None = None) -> None:
+        super().__init__(inlet, hand)
         self._pace = Pace()
         self._final = False
         self.waiters: list[Waiter] = []
@@ -239,11 +240,17 @@ class EdgeReceiveStream(HoldingStream[T]):
                 tap(message)
         return True
 
+    def _usual_size(self) -> int:
+        """Return how many messages suit the fairness quantum; 1 where others might want one too."""
+        inlet = self.inlet
+        if inlet.shared or inlet.hungry or inlet.taps:
+            return 1
+        return min(self._pace.span, _SHARE) if len(inlet.lanes) > 1 else self._pace.span
+
     def _take_in_line(self, at_most: int | None) -> bool:
         """Take a chunk while messages are to be delivered again: these first, and one by one."""
         inlet = self.inlet
-        alone = not (inlet.shared or inlet.hungry or inlet.taps)
-        piece = inlet.take_piece(at_most or 1, at_most or (min(self._pace.span, _SHARE) if alone else 1))
+        piece = inlet.take_piece(at_most or 1, at_most or self._usual_size())
         if piece is None:
             return False
         self._hand.hold_pieces([piece])
@@ -317,7 +324,7 @@ class EdgeReceiveStream(HoldingStream[T]):
 
     def retire(self) -> None:
         """Refuse further calls for good, because the life of the component that has this handle is over."""
-        self._final = True
+        self._final = self._retired = True
         self.shut()
 
     async def aclose(self) -> None:

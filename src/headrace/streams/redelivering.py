@@ -1,0 +1,205 @@
+"""What of an input port is delivered again: after a crash, a release or a ``nack``, and in which company."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .edge import READER_ENDED, Edge, Settlement, Waiter
+from .redelivery import PATIENCE, Piece, Redelivery, RedeliveryLine, blame
+
+if TYPE_CHECKING:
+    from .receive_stream import EdgeReceiveStream
+
+T = TypeVar("T")
+GiveUp = Callable[[Redelivery[T], BaseException], Awaitable[tuple[Settlement, str]]]
+"""Does with a message that was tried often enough what is to be done; returns how to enter it in the books."""
+
+
+class Redelivering(ABC, Generic[T]):
+    """The half of an input port that delivers messages again.
+
+    Attributes:
+        lanes: The edges that lead into the port.
+        handles: Its handles.
+        hungry: The tasks that wait for a message, as senders see them: nobody, while the port is paused.
+        taps: What is called with each message that is handed over.
+        shared: Whether several handles are open.
+        line: The messages that are to be delivered again, or must be alone in hand; None where there are none.
+        taken: How many chunks were taken.
+        attempts: How often a message is tried in all before ``nack`` makes it a dead letter; 0 for ever.
+        give_up: Puts it away then, and says what became of it; None for nothing, and it is delivered for ever.
+    """
+
+    __slots__ = ("attempts", "give_up", "handles", "hungry", "lanes", "line", "shared", "taken", "taps")
+
+    def __init__(self) -> None:
+        self.lanes: list[Edge[T]] = []
+        self.handles: list[EdgeReceiveStream[T]] = []  # short: a set or a deque takes more
+        self.hungry: list[Waiter] = []
+        self.taps: tuple[Callable[[T], None], ...] = ()
+        self.shared = False
+        self.line: RedeliveryLine[T] | None = None
+        self.taken = 0
+        self.attempts = 0
+        self.give_up: GiveUp[T] | None = None
+
+    def take_hands_back(self, *, crashed: bool) -> list[Redelivery[T]]:
+        """End the life of all handles without ending the port; what they have in hand will be delivered again.
+
+        The handles refuse every further call with ``ClosedResourceError``; the next life has one from ``open``.
+        What was in hand comes before all else then, in its order, exempt from capacity. After a crash with one
+        message in hand, this attempt counts for it. With several, it counts for all, and each of them will be in
+        hand alone, so that the next crash has only one to blame.
+
+        Args:
+            crashed: Whether the life ended by a crash; else (somebody else's crash, say) no attempt counts.
+
+        Returns:
+            What will be delivered again. Who is ``blamed`` and was ``tried`` often enough is for ``bury``.
+        """
+        self.recall()
+        for handle in self.handles:
+            handle.retire()
+        held = [one for handle in self.handles for one in handle.empty()]
+        self.handles = []
+        self.shared = False
+        lifted = self.line is not None and self.line.lifted
+        again = blame(held, lifted=lifted) if crashed else [one.returned() for one in held]
+        if self.line is not None:
+            self.line.lifted = False
+        self.deliver_again(again)
+        self._drop_line_if_done()
+        return sorted(again, key=lambda entry: entry.place)
+
+    def deliver_again(self, entries: Sequence[Redelivery[T]]) -> None:
+        """Let messages be delivered again, before all others; capacity does not count for them."""
+        alive = [entry for entry in entries if not entry.edge.reader_ended]
+        for entry in entries:
+            if entry.edge.reader_ended:
+                entry.edge.drop(READER_ENDED)
+        if alive:
+            self.recall()
+            self.line = self.line or RedeliveryLine()
+            self.line.line_up(alive)
+            while self.hungry:
+                self.wake()
+
+    def take_piece(self, at_most: int, fresh_at_most: int = 0) -> Piece | None:
+        """Take messages of one edge, those to be delivered again before all others; None if there are none.
+
+        Args:
+            at_most: How many.
+            fresh_at_most: How many of those that are delivered for the first time; as many where not said.
+        """
+        if self.is_held_back or self.paused:
+            return None
+        self.taken += 1
+        if self.line is not None and self.line.next_due() is not None:
+            again = self.line.take(at_most)
+            piece = Piece(again[0].edge, [entry.message for entry in again], self.taken, again)
+        else:
+            edge = self.next_lane()
+            if edge is None:
+                return None
+            piece = Piece(edge, edge.take(fresh_at_most or at_most), self.taken)
+        if self.hungry and self.has_stored:
+            self.wake()
+        for tap in self.taps:
+            for message in piece.messages:
+                tap(message)
+        return piece
+
+    def put_back_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Let messages that nobody has received be received next, in their order."""
+        for piece in reversed(pieces):
+            if piece.again:
+                self.deliver_again(piece.again)
+            else:
+                self.put_back(piece.edge, piece.messages)
+
+    def bury(self, entry: Redelivery[T], outcome: Settlement = "dead_lettered", reason: str = "") -> None:
+        """Settle a message that was to be delivered again; it will not be."""
+        assert self.line is not None
+        self.line.entries.remove(entry)
+        entry.edge.settle([entry.message], outcome, reason)
+        self.move_line()
+
+    def is_last_attempt(self, entry: Redelivery[T]) -> bool:
+        """Whether a message is dead where the attempt that is being made at it fails."""
+        return self.give_up is not None and 0 < self.attempts <= entry.tried + 1
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether nothing is handed over now, because a message is, or will be, in hand alone."""
+        line = self.line
+        if line is None or line.lifted:
+            return False
+        if any(handle.holds_alone for handle in self.handles):
+            return True
+        return self.goes_alone and any(handle.has_hand for handle in self.handles)
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether the next message is to be in hand alone."""
+        due = None if self.line is None else self.line.next_due()
+        return due is not None and self.line is not None and self.line.goes_alone(due)
+
+    def is_alone(self, piece: Piece) -> bool:
+        """Whether a piece is one message that is to be in hand alone."""
+        return self.line is not None and any(self.line.goes_alone(entry) for entry in piece.again)
+
+    def patience(self) -> float:
+        """Return how many seconds a reader waits before it has another look at the line."""
+        if self.line is None or self.paused:
+            return math.inf
+        return min(self.line.patience(), PATIENCE if self.is_held_back else math.inf)
+
+    def lift(self) -> None:
+        """Let messages go together that were to go alone: the component does not let go of the one before."""
+        if self.line is not None:
+            self.line.lifted = True
+
+    def move_line(self) -> None:
+        """Let those that wait have what may be handed over now."""
+        self._drop_line_if_done()
+        if self.hungry and self.has_stored:
+            self.wake()
+
+    def _drop_line_if_done(self) -> None:
+        line = self.line
+        if line is not None and not line.entries and not any(handle.holds_alone for handle in self.handles):
+            self.line = None
+
+    # --- what the other half does ----------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def paused(self) -> bool:
+        """Whether nothing is handed over."""
+
+    @property
+    @abstractmethod
+    def has_stored(self) -> bool:
+        """Whether there is a message to take."""
+
+    @abstractmethod
+    def recall(self, edge: Edge[T] | None = None) -> None:
+        """Put back what lies in a chunk and was not handed over."""
+
+    @abstractmethod
+    def next_lane(self) -> Edge[T] | None:
+        """Return the next edge, in turn, that has a message to take, or None."""
+
+    @abstractmethod
+    def put_back(self, edge: Edge[T], messages: Iterable[T]) -> None:
+        """Let messages that nobody has received be received next."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Serve the first waiting reader."""
+
+
+__all__ = ["Redelivering"]
