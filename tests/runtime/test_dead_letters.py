@@ -48,6 +48,7 @@ async def test_a_full_store_makes_who_fails_wait_until_there_is_room() -> None:
     assert store.total == 3
 
 
+@pytest.mark.fault(17)
 async def test_a_poison_message_is_tried_put_away_and_the_rest_goes_on(parts: SimpleNamespace) -> None:
     tried = 0
 
@@ -75,6 +76,7 @@ async def test_a_poison_message_is_tried_put_away_and_the_rest_goes_on(parts: Si
     assert report.exit_code(allow_dead=True) == 0
 
 
+@pytest.mark.fault(18)
 async def test_a_store_that_blocks_a_drain_is_reported_and_nothing_is_dropped(parts: SimpleNamespace) -> None:
     @component(attempts=1)
     async def fragile(number: int) -> None:
