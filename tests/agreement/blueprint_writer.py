@@ -92,6 +92,8 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
     "shutdown_timeout": DURATIONS,
     "source_grace": DURATIONS,
     "dead_letter_limit": (1000,),
+    "stall_after": (0, "2s"),
+    "blocked_after": (0, 1),
     "attempts": (1, 2),
     "on_error": ("dead_letter", "reject", "drop"),
     "backoff": (0, "1ms"),

@@ -16,7 +16,7 @@ from headrace import exceptions
 from headrace.model import blueprint_keys
 from headrace.model.blueprint import CODES
 from headrace.model.ledger import EdgeLedger, SystemLedger, Totals
-from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Timeouts
+from headrace.model.options import Attempts, EdgeOptions, OutputOptions, Timeouts, Watching
 from headrace.model.report import DeadLetter, Failure, Overrun, ShutdownReport
 from headrace.model.restart_policy import NEVER, RestartPolicy
 
@@ -116,6 +116,8 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "jitter": restart.backoff.jitter,
         "strategy": of_system["strategy"].default,
         "dead_letter_limit": of_system["dead_letter_limit"].default,
+        "stall_after": f"{Watching().stall_after:g}",
+        "blocked_after": f"{Watching().blocked_after:g}",
     }
     found = {key.strip("`"): value for key, value in rows("defaults.md").items() if key.startswith("`")}
     assert found == {key: str(value) for key, value in expected.items()}
@@ -128,6 +130,8 @@ def test_the_system_and_the_options_agree_on_their_defaults() -> None:
         assert of_system[f"{name}_timeout"].default == getattr(Timeouts(), name)
     assert of_system["source_grace"].default == Timeouts().source_grace
     assert of_system["fuse"].default is Attempts().fuse
+    for name in ("stall_after", "blocked_after"):
+        assert of_system[name].default == getattr(Watching(), name)
     for name in ("attempts", "on_error", "backoff", "concurrency", "ordered", "fuse"):
         assert of_component[name].default == getattr(Attempts(), name)
 

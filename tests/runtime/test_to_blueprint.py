@@ -72,7 +72,14 @@ def refused(system: System) -> list[str]:
 
 def test_a_system_comes_back_with_all_that_was_said() -> None:
     system = System(
-        "all", buffer_size=7, setup_timeout=1, shutdown_timeout=0.25, source_grace=2, dead_letter_limit=5
+        "all",
+        buffer_size=7,
+        setup_timeout=1,
+        shutdown_timeout=0.25,
+        source_grace=2,
+        dead_letter_limit=5,
+        stall_after=2,
+        blocked_after=None,
     )
     system.resource("pool", parts.open_pool, size=3)
     system.resource("other", parts.Opener.opened)
@@ -102,6 +109,8 @@ def test_a_system_comes_back_with_all_that_was_said() -> None:
         "  shutdown_timeout: 0.25s\n"
         "  source_grace: 2s\n"
         "  dead_letter_limit: 5\n"
+        "  stall_after: 2s\n"
+        "  blocked_after: 0s\n"
         "\n"
         "resources:\n"
         f'  pool: {{type: "{HOME}:open_pool", config: {{size: 3}}}}\n'

@@ -172,6 +172,8 @@ class Defaults:
     shutdown_timeout: float | None = None
     source_grace: float | None = None
     dead_letter_limit: int | None = None
+    stall_after: float | None = None
+    blocked_after: float | None = None
     attempts: int | None = None
     on_error: OnError | None = None
     backoff: float | None = None

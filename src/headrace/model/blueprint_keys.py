@@ -89,6 +89,8 @@ DEFAULTS = TableKeys(
         "shutdown_timeout": duration,
         "source_grace": duration,
         "dead_letter_limit": whole_number,
+        "stall_after": duration_or_zero,
+        "blocked_after": duration_or_zero,
         **MESSAGE_POLICY,
     },
     tables=("restart",),

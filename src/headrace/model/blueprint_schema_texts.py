@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, OutputOptions, Timeouts
+from .options import DEFAULT_BUFFER_SIZE, Attempts, EdgeOptions, OutputOptions, Timeouts, Watching
 from .restart_policy import NEVER, RestartPolicy
 
 DEAD_LETTER_LIMIT = 10_000
@@ -49,6 +49,8 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "shutdown_timeout": "How long a drain may take; what still runs then is cancelled and named.",
         "source_grace": "How long a source may take to end by itself when the system stops.",
         "dead_letter_limit": "How many dead letters are kept before the components that fail wait.",
+        "stall_after": "How long a component may keep others waiting until that is told; 0 for never.",
+        "blocked_after": "How long the event loop may be kept from turning until that is told; 0 for never.",
         **_POLICY,
         "restart": _RESTART,
     },
@@ -122,6 +124,7 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
 def defaults_of(what: str) -> dict[str, Any]:
     """Return the defaults of the keys of a kind of table; times in seconds."""
     times, edge, policy, restart = Timeouts(), EdgeOptions(), Attempts(), RestartPolicy()
+    watching = Watching()
     known: dict[str, dict[str, Any]] = {
         "defaults": {
             "buffer_size": DEFAULT_BUFFER_SIZE,
@@ -130,6 +133,8 @@ def defaults_of(what: str) -> dict[str, Any]:
             "shutdown_timeout": times.shutdown,
             "source_grace": times.source_grace,
             "dead_letter_limit": DEAD_LETTER_LIMIT,
+            "stall_after": watching.stall_after,
+            "blocked_after": watching.blocked_after,
             "attempts": policy.attempts,
             "on_error": policy.on_error,
             "backoff": policy.backoff,

@@ -165,6 +165,25 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """After how many seconds what is wrong in a running system is told; 0 for never.
+
+    Attributes:
+        stall_after: How long a component may keep others waiting; a set-up or clean-up has five times as long.
+        blocked_after: How long the event loop may be kept from turning.
+    """
+
+    stall_after: float = 1.0
+    blocked_after: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            seconds = getattr(self, name)
+            if not _is_number(seconds) or seconds < 0:
+                raise ConfigError(f"{name} must be seconds of at least 0, not {seconds!r}", field=name)
+
+
+@dataclass(frozen=True, slots=True)
 class Attempts:
     """How a function component works on its messages, and what it does with one that fails.
 
@@ -218,6 +237,7 @@ __all__ = [
     "Replicas",
     "RunIn",
     "Timeouts",
+    "Watching",
     "WhenFull",
     "check_seconds",
 ]

@@ -146,6 +146,7 @@ class ShutdownReport:
         ledger: The books, closed or not.
         dead_letters: The messages that failed for good.
         restarts: The components that were restarted.
+        deadlocks: The sentence of each deadlock that the drain's deadline has torn apart.
     """
 
     system: str
@@ -158,6 +159,7 @@ class ShutdownReport:
     ledger: SystemLedger
     dead_letters: tuple[DeadLetter, ...]
     restarts: tuple[Restarts, ...] = ()
+    deadlocks: tuple[str, ...] = ()
 
     @property
     def state_lost(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Self
 
@@ -11,6 +12,7 @@ import anyio
 
 from headrace.exceptions import ConfigError
 from headrace.model.report import DeadLetter
+from headrace.streams.pace import loop_clock
 
 
 class DeadLetterStore:
@@ -19,6 +21,9 @@ class DeadLetterStore:
     Args:
         limit: How many letters it holds.
         clock: Gives seconds since the epoch.
+
+    Attributes:
+        waiting: How many tasks of which component wait for room.
     """
 
     def __init__(self, limit: int = 10_000, *, clock: Callable[[], float] = time.time) -> None:
@@ -29,6 +34,7 @@ class DeadLetterStore:
         self._letters: dict[int, DeadLetter] = {}
         self._count = 0
         self._room: anyio.Event | None = None
+        self.waiting: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -53,7 +59,7 @@ class DeadLetterStore:
         id: str = "",
     ) -> None:
         """Store a message; waits while the store is full."""
-        await self.wait_for_room()
+        await self.wait_for_room(component)
         self.put_now(component, message, error, attempts=attempts, edge=edge, id=id)
 
     @property
@@ -61,11 +67,19 @@ class DeadLetterStore:
         """Whether it holds as many letters as it may."""
         return len(self._letters) >= self.limit
 
-    async def wait_for_room(self) -> None:
-        """Wait until there is room for a letter."""
-        while self.is_full:
-            self._room = self._room or anyio.Event()
-            await self._room.wait()
+    async def wait_for_room(self, component: str) -> None:
+        """Wait until there is room for a letter of a component."""
+        if self.is_full:
+            await self._wait(component, began=loop_clock()())
+
+    async def _wait(self, component: str, began: float) -> None:
+        self.waiting[component] += 1
+        try:
+            while self.is_full:
+                self._room = self._room or anyio.Event()
+                await self._room.wait()
+        finally:
+            self.waiting -= Counter((component,))
 
     def put_now(
         self,

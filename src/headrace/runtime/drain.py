@@ -5,7 +5,7 @@ Cycles are the one place where no end arrives by itself; ``CycleUnit`` sees when
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -81,9 +81,17 @@ class Drain:
         running: The running members, by name.
         timeouts: The deadlines.
         logger: For what happens.
+        before_cut: Called when the deadline has come, before anything is cancelled.
     """
 
-    def __init__(self, running: Mapping[str, Supervised], timeouts: Timeouts, logger: Any) -> None:
+    def __init__(
+        self,
+        running: Mapping[str, Supervised],
+        timeouts: Timeouts,
+        logger: Any,
+        before_cut: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._before_cut = before_cut
         self._running = running
         self._timeouts = timeouts
         self._logger = logger
@@ -133,6 +141,8 @@ class Drain:
     def cut_off(self) -> None:
         """Name everything that still runs and what it waits for, and cancel it."""
         late = [one for one in self._running.values() if one.alive]
+        if late:
+            self._before_cut()
         for one in late:
             self.name(one, one.awaiting)
         for one in late:

@@ -10,11 +10,13 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import CancelScope, TaskInfo, current_effective_deadline, get_cancelled_exc_class
 
 from headrace.exceptions import ComponentError
+from headrace.model.report import Phase
+from headrace.streams.pace import loop_clock
 
 from .awaiting import awaiting
 
@@ -34,17 +36,28 @@ class MadeToEnd(BaseException):
     """
 
 
+class Work(NamedTuple):
+    """Whose work a coroutine does: of which system and component, in which phase of its life."""
+
+    system: object
+    component: str
+    phase: Phase
+
+
 class Driven:
     """One coroutine of a component, to be awaited once.
 
     Args:
         call: Called in the task that awaits; what it returns is awaited.
         args: Its arguments.
+        work: Whose work it is.
 
     Attributes:
         insist: Set from outside once it has been cancelled for good: it shall not swallow that.
         forced: Where it waited when it was made to end; empty if it went by itself.
         abandoned: Whether it swallowed even that, and was left behind.
+        since: When it began to wait, on the clock of the loop; 0 before.
+        work: Whose work it is, where that is known.
     """
 
     __slots__ = (
@@ -57,9 +70,13 @@ class Driven:
         "abandoned",
         "forced",
         "insist",
+        "since",
+        "work",
     )
 
-    def __init__(self, call: Callable[..., Any], *args: object) -> None:
+    def __init__(self, call: Callable[..., Any], *args: object, work: Work | None = None) -> None:
+        self.work = work
+        self.since = 0.0
         self.insist = False
         self.forced = ""
         self.abandoned = False
@@ -69,6 +86,11 @@ class Driven:
         self._swallowed = 0
         self._cancelled: BaseException | None = None
         self._outside: object = None
+
+    @property
+    def coroutine(self) -> Any:
+        """What is driven; None before its first step."""
+        return self._coroutine
 
     @property
     def awaiting(self) -> str:
@@ -81,12 +103,14 @@ class Driven:
         if not inspect.isawaitable(result):
             return result
         self._coroutine = driven_coroutine = result if inspect.iscoroutine(result) else _as_coroutine(result)
+        clock = loop_clock()
         step, value = driven_coroutine.send, None
         while True:
             try:
                 trap = step(value)
             except BaseException as error:
                 return self._ended(error)
+            self.since = clock()
             try:
                 step, value = driven_coroutine.send, (yield trap)
             except GeneratorExit:
@@ -189,6 +213,7 @@ __all__ = [
     "ROPE",
     "Driven",
     "MadeToEnd",
+    "Work",
     "leaves",
     "root_task",
     "without_cancellation",

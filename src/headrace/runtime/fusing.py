@@ -47,6 +47,11 @@ class FusedOut:
         self._stream = stream
 
     @property
+    def reader_name(self) -> str:
+        """The name of the component whose work is done."""
+        return self._reader.name
+
+    @property
     def free(self) -> int:
         """How many messages can be put now, through all that is fused behind."""
         self._open = self.is_late = False

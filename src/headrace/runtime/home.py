@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextvars import copy_context
+from importlib import import_module
 from typing import Any
 
 from anyio.lowlevel import current_token
@@ -30,6 +31,22 @@ class Home:
         """Whether the event loop was closed, which only asyncio does with tasks still in it."""
         is_closed = getattr(self._loop, "is_closed", None)
         return is_closed is not None and bool(is_closed())
+
+    @property
+    def loop(self) -> Any:
+        """What tells this event loop from others."""
+        return self._loop
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Gives the seconds by which the event loop counts; may be called in any thread, unlike AnyIO's."""
+        own: Callable[[], float] | None = getattr(
+            self._loop, "time", None
+        )  # on asyncio the token is the loop
+        if own is not None:
+            return own
+        clock: Callable[[], float] = import_module("trio").lowlevel.current_clock().current_time
+        return clock
 
     def refuse_in_fork(self) -> None:
         """Raise in a forked process, where nothing of the run is.

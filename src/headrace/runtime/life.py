@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from headrace.exceptions import ComponentError, InputEndedError, ReaderEndedError
 from headrace.streams.edge import Waiter
 
-from .driven import Driven, leaves, without_cancellation
+from .driven import Driven, Work, leaves, without_cancellation
 from .member import Member
 from .resting import all_wait_to_receive
 
@@ -60,6 +60,11 @@ class Life:
         self._at_work: list[Driven] = []
         self._insisting = False
         self._task = 0
+
+    @property
+    def at_work(self) -> tuple[Driven, ...]:
+        """Its tasks: ``process()`` and what it spawned."""
+        return tuple(self._at_work)
 
     @property
     def awaiting(self) -> str:
@@ -132,7 +137,7 @@ class Life:
 
     async def _work(self, fn: Callable[..., Any], *args: object) -> None:
         """Do the work of one task; an error ends the others, word that a neighbour has ended does not."""
-        driven = Driven(fn, *args)
+        driven = Driven(fn, *args, work=Work(inside.get()[-1], self._member.name, "process"))
         driven.insist = self._insisting
         self._at_work.append(driven)
         try:

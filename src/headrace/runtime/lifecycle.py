@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,8 +19,9 @@ from headrace.authoring.harness_component import finish_winding_down, wind_down
 from headrace.exceptions import CleanupFailed, SetupFailed
 from headrace.model.component_status import ComponentState, ComponentStatus
 from headrace.model.report import Failure, Overrun, Phase, describe
+from headrace.model.trouble import SlowStep
 
-from .driven import Driven, leaves, without_cancellation
+from .driven import Driven, Work, leaves, without_cancellation
 from .life import inside
 from .wiring import Member
 
@@ -40,7 +41,7 @@ class Notes:
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
 
-    __slots__ = ("done", "driven", "member", "notes", "overrun", "scope")
+    __slots__ = ("began", "done", "driven", "member", "notes", "overrun", "scope")
 
     def __init__(self, member: Member, driven: Driven, notes: Notes) -> None:
         self.member = member
@@ -49,6 +50,7 @@ class _Step:
         self.scope = CancelScope()
         self.overrun = ""
         self.done = False
+        self.began = current_time()
 
     async def take(self) -> None:
         """Do it, until its end or the deadline."""
@@ -101,6 +103,16 @@ class Lifecycle:
         """Leave clean-ups little time from now on."""
         self._hurried.set()
 
+    def slow_steps(self, setup: float, cleanup: float) -> Iterator[SlowStep]:
+        """Yield the set-ups and clean-ups that have been under way for so many seconds."""
+        now = current_time()
+        for step in self._steps.values():
+            work = step.driven.work
+            if step.done or work is None:
+                continue
+            if now - step.began >= (setup if work.phase == "setup" else cleanup):
+                yield SlowStep(work.component, work.phase, now - step.began, step.driven.awaiting)
+
     # --- set-up ------------------------------------------------------------------------------------
 
     async def set_up(self, layers: Iterable[Sequence[Member]], timeout: float) -> bool:
@@ -135,7 +147,7 @@ class Lifecycle:
                         if notes.failures:
                             break
                         touched[-1].append(member)
-                        step = self._step(member, steps, notes, self._setup_of(member))
+                        step = self._step(member, "setup", steps, notes)
                         group.start_soon(self._set_up_one, step, timeout, group.cancel_scope)
                         await checkpoint()  # in this order, on trio too
                     begun.set()
@@ -196,7 +208,7 @@ class Lifecycle:
                     for member in reversed(layer):
                         if member.name in self._touched:
                             self._touched.remove(member.name)
-                            step = self._step(member, steps, notes, member.component.cleanup)
+                            step = self._step(member, "cleanup", steps, notes)
                             group.start_soon(self._clean_up_one, step)
                             await checkpoint()  # in this order, on trio too
                     begun.set()
@@ -233,8 +245,10 @@ class Lifecycle:
         for step in steps:
             self._steps.pop(step.member.name, None)
 
-    def _step(self, member: Member, steps: list[_Step], notes: Notes, call: Callable[[], Any]) -> _Step:
-        step = self._steps[member.name] = _Step(member, Driven(call), notes)
+    def _step(self, member: Member, phase: Phase, steps: list[_Step], notes: Notes) -> _Step:
+        call = self._setup_of(member) if phase == "setup" else member.component.cleanup
+        driven = Driven(call, work=Work(self._harness, member.name, phase))
+        step = self._steps[member.name] = _Step(member, driven, notes)
         steps.append(step)
         return step
 

@@ -43,8 +43,9 @@ from headrace.exceptions import (
 from headrace.model.endpoint import did_you_mean
 from headrace.model.port import fits, type_name
 from headrace.model.report import Failure, Overrun, Phase, describe
+from headrace.model.trouble import SlowStep
 
-from .driven import Driven, leaves, without_cancellation
+from .driven import Driven, Work, leaves, without_cancellation
 
 _GIVERS = (
     AsyncGenerator,
@@ -158,8 +159,9 @@ def resource_problem(
 class _Kept:
     """One open resource, and the task that keeps it open."""
 
-    def __init__(self, spec: ResourceSpec) -> None:
+    def __init__(self, spec: ResourceSpec, system: object) -> None:
         self.spec = spec
+        self.began = current_time()
         self.value: Any = None
         self.error: BaseException | None = None
         self.opened = Event()  # or failed to
@@ -167,7 +169,28 @@ class _Kept:
         self.closed = Event()
         self.is_open = False
         self.scope = CancelScope(shield=True)
-        self.driven = Driven(self._keep)
+        self.driven = Driven(self._keep, work=Work(system, self.name, "open"))
+
+    @property
+    def name(self) -> str:
+        """What it is called where components are named too."""
+        return f"resource {self.spec.name}"
+
+    def slow_step(self, setup: float, cleanup: float) -> SlowStep | None:
+        """Return its opening or closing, where that has been under way for so many seconds."""
+        phase: Phase = "close" if self.release.is_set() else "open"
+        is_at_it = not self.closed.is_set() and (phase == "close" or not self.opened.is_set())
+        seconds = current_time() - self.began
+        if not is_at_it or seconds < (setup if phase == "open" else cleanup):
+            return None
+        return SlowStep(self.name, phase, seconds, self.driven.awaiting)
+
+    def let_go(self) -> None:
+        """Begin to close it."""
+        self.began = current_time()
+        if self.driven.work is not None:
+            self.driven.work = self.driven.work._replace(phase="close")
+        self.release.set()
 
     async def run(self) -> None:
         """Open it, keep it until it is released, close it."""
@@ -212,6 +235,7 @@ class Resources:
         specs: The resources, in the order in which they are opened.
         logger: For what happens.
         on_failure: Called when one fails while it is in use.
+        system: What the work of this system is known by.
 
     Attributes:
         values: The opened resources by name; a view that fills as they open.
@@ -219,7 +243,14 @@ class Resources:
         overruns: Who did not close in time.
     """
 
-    def __init__(self, specs: Iterable[ResourceSpec], logger: Any, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        specs: Iterable[ResourceSpec],
+        logger: Any,
+        on_failure: Callable[[], None],
+        system: object = None,
+    ) -> None:
+        self._system = system
         self._specs = tuple(specs)
         self._logger = logger
         self._on_failure = on_failure
@@ -240,7 +271,7 @@ class Resources:
             Whether all are open.
         """
         for spec in self._specs:
-            kept = _Kept(spec)
+            kept = _Kept(spec, self._system)
             self._kept.append(kept)
             group.start_soon(self._watch, kept, name=f"resource {spec.name}")
             with anyio.move_on_after(timeout):
@@ -277,7 +308,7 @@ class Resources:
         for kept in reversed(self._kept):
             if not kept.is_open and not kept.closed.is_set():
                 kept.give_up()  # still opening
-            kept.release.set()
+            kept.let_go()
             began = current_time()
             with anyio.move_on_after(timeout):
                 await kept.closed.wait()
@@ -287,6 +318,13 @@ class Resources:
                 self.overruns.append(late)
                 self._logger.error("closing overran", resource=kept.spec.name, awaiting=awaiting)
                 await kept.closed.wait()
+
+    def slow_steps(self, setup: float, cleanup: float) -> Iterator[SlowStep]:
+        """Yield the openings and closings that have been under way for so many seconds."""
+        for kept in self._kept:
+            step = kept.slow_step(setup, cleanup)
+            if step is not None:
+                yield step
 
     def _phase_of(self, kept: _Kept) -> Phase:
         if kept.spec.name not in self._values:

@@ -165,7 +165,7 @@ class Comeback:
             await site.hurry.wait()
         if site.dead_letters.is_full:
             self._doing = f"room in the dead-letter store ({len(site.dead_letters):,} letters)"
-            await site.dead_letters.wait_for_room()
+            await site.dead_letters.wait_for_room(self._cause.member.name)
 
     def _leave_out(self) -> None:
         """End for good whoever is cut off, and sources while the system drains: they would have nothing to do."""

@@ -27,7 +27,6 @@ from anyio.lowlevel import checkpoint
 
 from headrace.authoring.context import Context
 from headrace.authoring.function_component import FunctionComponent
-from headrace.exceptions import SystemFailed
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
 from headrace.model.report import DeadLetter, Failure, Outcome, ShutdownReport
@@ -39,7 +38,7 @@ from .books import system_ledger
 from .context_calls import ContextCalls
 from .dead_letters import DeadLetterStore
 from .drain import CycleUnit, Drain
-from .driven import leaves, root_task, without_groups_of_one
+from .driven import root_task, without_groups_of_one
 from .fusing import fuse
 from .hands import Hands
 from .home import Home
@@ -47,11 +46,13 @@ from .lifecycle import Lifecycle
 from .log import get_logger
 from .moving import surviving_listeners
 from .pausing import Pausing
+from .raising import raise_failures
 from .redriving import Redriving
 from .renewal import renew
 from .resources import Resources
 from .restarting import Restarter, Site, restarts_of
 from .supervisor import Supervised
+from .watch import Watch
 from .wiring import Member
 from .working_away import give_workers
 
@@ -95,12 +96,15 @@ class Run:
         self.home = Home(harness.name)
         self._log = get_logger(system=harness.name)
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
-        self._resources = Resources(harness.wiring.resources.values(), self._log, self._resource_failed)
+        self._resources = Resources(
+            harness.wiring.resources.values(), self._log, self._resource_failed, harness
+        )
         ids = MessageIds()
         self._new_id = lambda: ids(time.time())
         self._running: dict[str, Supervised] = {}
         self._alive = 0
-        self._drain = Drain(self._running, timeouts, self._log)
+        self.watch = Watch(harness, self._running, dead_letters, self._lifecycle, self._resources, self.home)
+        self._drain = Drain(self._running, timeouts, self._log, self.watch.look_at_deadline)
         self.pausing = Pausing(harness.wiring, self._running, self.stop_event, self._log)
         self._units: dict[str, CycleUnit] = {}
         self._failures: list[Failure] = []
@@ -177,7 +181,8 @@ class Run:
         """
         before = root_task.set(get_current_task())
         try:
-            return await self._execute(handle_signals, task_status)
+            with self.watch:
+                return await self._execute(handle_signals, task_status)
         finally:
             root_task.reset(before)
             self._end()
@@ -198,6 +203,7 @@ class Run:
         on_main_thread = threading.current_thread() is threading.main_thread()  # others get no signals
         try:
             async with create_task_group() as watchers:
+                watchers.start_soon(self.watch.run, name="watchdog")
                 if handle_signals and on_main_thread:
                     await watchers.start(self._watch_signals)
                 try:
@@ -216,7 +222,7 @@ class Run:
             self._wiring.release_streams()
             self.report = self._make_report(outcome, began)
             self._log.info("ended", outcome=self.report.outcome, summary=self.report.summary())
-        self._raise_failures(self.report)
+        raise_failures(self.report)
         if not self.announced:  # stopped during set-up: whoever waits for the start need not wait on
             task_status.started()
         return self.report
@@ -371,6 +377,7 @@ class Run:
             ledger=ledger,
             dead_letters=self._redriving.letters(),
             restarts=restarts_of(self._running.values(), self._lifecycle.between_lives),
+            deadlocks=tuple(map(str, self.watch.unresolved)),
         )
 
     @property
@@ -382,13 +389,6 @@ class Run:
     def dead(self) -> int:
         """How many messages have died in this run, also those whose letters were discarded."""
         return self._redriving.dead
-
-    def _raise_failures(self, report: ShutdownReport) -> None:
-        for failure in report.failures:
-            for leaf in leaves(failure.error):
-                if not isinstance(leaf, Exception):  # KeyboardInterrupt and the like are not ours to wrap
-                    raise leaf
-        raise_system_failed(report)
 
     def _context_of(self, member: Member) -> Context:
         calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
@@ -407,14 +407,4 @@ class Run:
         )
 
 
-def raise_system_failed(report: ShutdownReport) -> None:
-    """Raise what ``run()`` raises for a run that ended like this; nothing if it ended well."""
-    if not report.failures:
-        return
-    first, *others = report.failures
-    also = f" (and {len(others)} more)" if others else ""
-    errors = [failure.error for failure in report.failures]
-    raise SystemFailed(f"{report.system}: {first}{also}", errors=errors, report=report) from first.error
-
-
-__all__ = ["Run", "raise_system_failed"]
+__all__ = ["Run"]

@@ -13,11 +13,32 @@ from headrace.model.latency import LatencySummary
 from headrace.model.ledger import EdgeLedger
 from headrace.model.options import RunIn
 from headrace.model.report import describe
+from headrace.model.trouble import Deadlock, LoopBlock, SlowStep, Stall, WaitKind
 
 from .replicas import names_of_replicas
+from .run import Run
 from .supervisor import Supervised
+from .waits import main_wait, waits_of, waits_on_edges
 from .wiring import Wiring
 from .working_away import run_in_of
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """What a component waits for.
+
+    Attributes:
+        kind: ``send``, ``receive``, ``await`` (something of its own), ``turn`` (it is at work), ``workers``,
+            ``dead_letters``, ``restart`` or ``paused``.
+        text: The same in words: ``room on store.in (100/100)``, ``fetch() at store.py:41``.
+        since: Since when, in seconds since the epoch.
+        on: The components, any of which can end that; nobody where the component alone can.
+    """
+
+    kind: WaitKind
+    text: str
+    since: float
+    on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +57,7 @@ class ComponentStatistics:
         redelivered: How many messages it was given once more, because it had them in hand when a life of it ended.
         last_error: What it has failed with last in the run, in a line; empty where it has not.
         next_restart_in: Seconds until it is restarted, where it waits for that; None where it does not.
+        waiting_for: What it waits for; None where it does not run.
     """
 
     name: str
@@ -49,6 +71,7 @@ class ComponentStatistics:
     redelivered: int = 0
     last_error: str = ""
     next_restart_in: float | None = None
+    waiting_for: WaitingFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,9 @@ class SystemStatistics:
         components: Its components by name, each replica for itself.
         edges: Its edges by name.
         replicas: The names of the replicas of each component that has some.
+        stalls: Who keeps others waiting, and which set-ups and clean-ups take long; as of the watchdog's last look.
+        deadlocks: Who wait for each other for ever; as of the last look.
+        loop_blocked: Who keeps the event loop from turning now.
     """
 
     name: str
@@ -96,14 +122,18 @@ class SystemStatistics:
     components: Mapping[str, ComponentStatistics]
     edges: Mapping[str, EdgeStatistics]
     replicas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stalls: tuple[Stall | SlowStep, ...] = ()
+    deadlocks: tuple[Deadlock, ...] = ()
+    loop_blocked: LoopBlock | None = None
 
 
 def take_statistics(
-    name: str, running: bool, wiring: Wiring, supervised: Mapping[str, Supervised] | None = None
+    name: str, run: Run | None, wiring: Wiring, supervised: Mapping[str, Supervised] | None = None
 ) -> SystemStatistics:
     """Return the snapshot; safe from any thread, because it only reads."""
     lives = dict(supervised or {})
     hands = next((one.hands for one in lives.values()), None)
+    now, epoch = (0.0, 0.0) if run is None else (run.watch.clock(), time.time())
     components = {
         member.name: ComponentStatistics(
             member.name,
@@ -113,6 +143,7 @@ def take_statistics(
             member.status.last_transition,
             run_in_of(member.component),
             member.paused,
+            waiting_for=_waiting_for(lives.get(member.name), wiring, now, epoch),
             **_lives(lives.get(member.name)),
         )
         for member in list(wiring.members.values())
@@ -130,7 +161,27 @@ def take_statistics(
         for key, edge in list(wiring.edges.items())
     }
     replicas = MappingProxyType(names_of_replicas(wiring.replicas))
-    return SystemStatistics(name, running, MappingProxyType(components), MappingProxyType(edges), replicas)
+    troubles = () if run is None else run.watch.troubles
+    return SystemStatistics(
+        name,
+        run is not None,
+        MappingProxyType(components),
+        MappingProxyType(edges),
+        replicas,
+        tuple(one for one in troubles if not isinstance(one, Deadlock)),
+        tuple(one for one in troubles if isinstance(one, Deadlock)),
+        None if run is None else run.watch.blocked,
+    )
+
+
+def _waiting_for(one: Supervised | None, wiring: Wiring, now: float, epoch: float) -> WaitingFor | None:
+    if one is None or not one.alive:
+        return None
+    wait = main_wait(waits_on_edges(one.member, now) or waits_of(one, now))
+    edges = [edge for key in wait.edges if (edge := wiring.edges.get(key)) is not None]
+    ends = [edge.inlet if wait.kind == "send" else edge.outlet for edge in edges]
+    on = dict.fromkeys(end.name.rpartition(".")[0] for end in ends)
+    return WaitingFor(wait.kind, wait.text, epoch - (now - wait.since), tuple(on))
 
 
 def _lives(one: Supervised | None) -> dict[str, Any]:
@@ -146,4 +197,10 @@ def _lives(one: Supervised | None) -> dict[str, Any]:
     }
 
 
-__all__ = ["ComponentStatistics", "EdgeStatistics", "SystemStatistics", "take_statistics"]
+__all__ = [
+    "ComponentStatistics",
+    "EdgeStatistics",
+    "SystemStatistics",
+    "WaitingFor",
+    "take_statistics",
+]

@@ -18,7 +18,7 @@ from headrace.model.component_status import ComponentState
 from headrace.model.report import Crash, Failure, Phase, Restarts, describe
 from headrace.model.restart_policy import GiveUp, Restart, RestartCounter
 
-from .driven import leaves
+from .driven import Driven, leaves
 from .gathered import Gathered
 from .hands import Hands
 from .life import Ended, Life, inside
@@ -150,6 +150,11 @@ class Supervised:
     def alive(self) -> bool:
         """Whether it has not been judged yet; it may be between two lives."""
         return self.verdict is None
+
+    @property
+    def at_work(self) -> tuple[Driven, ...]:
+        """The tasks of its life: ``process()`` and what it spawned; none between two lives."""
+        return self._life.at_work if self.between is None else ()
 
     @property
     def awaiting(self) -> str:

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
-from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts
+from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
 from headrace.model.report import Crash, DeadLetter, Failure, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
@@ -24,7 +24,8 @@ from .dead_letters import DeadLetters, DeadLetterStore
 from .health import SystemHealth, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
-from .run import Run, raise_system_failed
+from .raising import raise_system_failed
+from .run import Run
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
 from .system_builder import SystemBuilder
@@ -47,6 +48,9 @@ class SystemExecutionHarness(SystemBuilder):
         restart: When components are restarted that do not say so themselves: ``never`` where None.
         strategy: Who is restarted with a component that failed: ``one_for_one``, nobody else; ``rest_for_one``, all
             downstream of it; ``one_for_all``, all.
+        stall_after: Seconds for which a component may keep others waiting until that is told; None or 0 for never.
+        blocked_after: Seconds for which the event loop may be kept from turning until that is told; None or 0 for
+            never. A thread watches it while the system runs.
 
     Raises:
         ConfigError: A number does not fit.
@@ -65,12 +69,17 @@ class SystemExecutionHarness(SystemBuilder):
         fuse: bool = True,
         restart: RestartPolicy | When | None = None,
         strategy: Strategy = "one_for_one",
+        stall_after: float | None = 1.0,
+        blocked_after: float | None = 0.5,
     ) -> None:
         super().__init__(name, buffer_size, restart)
         self.strategy = check_strategy(strategy)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
+        self.watching = Watching(
+            0 if stall_after is None else stall_after, 0 if blocked_after is None else blocked_after
+        )
         self._run: Run | None = None
         self._last: Run | None = None
         self._entered: list[AbstractAsyncContextManager[Any]] = []
@@ -105,7 +114,7 @@ class SystemExecutionHarness(SystemBuilder):
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
         run = self._run or self._last
-        return take_statistics(self.name, self.running, self.wiring, None if run is None else run.supervised)
+        return take_statistics(self.name, self._run, self.wiring, None if run is None else run.supervised)
 
     @property
     def first_failure(self) -> Failure | None:

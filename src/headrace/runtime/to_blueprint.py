@@ -26,6 +26,7 @@ from headrace.model.options import (
     KeyFn,
     OutputOptions,
     Timeouts,
+    Watching,
 )
 from headrace.model.restart_policy import NEVER, RestartPolicy
 from headrace.model.settings import convert_settings
@@ -112,6 +113,10 @@ class _Writing:
             found["fuse"] = False
         if harness._dead_letters.limit != DeadLetterStore().limit:
             found["dead_letter_limit"] = harness._dead_letters.limit
+        for name in ("stall_after", "blocked_after"):
+            seconds = getattr(harness.watching, name)
+            if seconds != getattr(Watching(), name):
+                found[name] = _duration(seconds)
         return found
 
     def _summary(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from headrace.model.options import EdgeOptions
 
 from .edge_store import EdgeStore, MemoryStore
 from .latency import LatencySampler
+from .pace import loop_clock
 
 if TYPE_CHECKING:
     from .inlet import Inlet
@@ -30,13 +31,14 @@ Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
 class Waiter:
-    """One task waiting on a port; ``served`` is set by whoever wakes it."""
+    """One task waiting on a port; ``served`` is set by whoever wakes it, ``since`` is when it began to wait."""
 
-    __slots__ = ("_event", "served")
+    __slots__ = ("_event", "served", "since")
 
     def __init__(self) -> None:
         self._event = Event()
         self.served = False
+        self.since = loop_clock()()  # 0.1 us, where waiting takes 5
 
     def serve(self) -> None:
         """Wake the task."""

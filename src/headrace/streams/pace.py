@@ -7,7 +7,8 @@ messages; the span adapts, so that 50 us of work per message do not hold the loo
 from __future__ import annotations
 
 import threading
-from time import perf_counter
+from collections.abc import Callable
+from time import monotonic, perf_counter
 
 from anyio.lowlevel import checkpoint
 
@@ -21,12 +22,24 @@ class _Loop(threading.local):
 
     Attributes:
         switched: When a task last began its turn after a wait on any handle.
+        clock: Gives the seconds by which the loop counts, virtual ones in simulation; may be called in any thread.
     """
 
     switched = 0.0
+    clock: Callable[[], float] = monotonic
 
 
 _loop = _Loop()
+
+
+def loop_clock() -> Callable[[], float]:
+    """Return the clock by which waits in this thread's event loop are stamped."""
+    return _loop.clock
+
+
+def use_loop_clock(clock: Callable[[], float]) -> None:
+    """Stamp waits in this thread's event loop by a clock, from now on."""
+    _loop.clock = clock
 
 
 class Pace:
@@ -69,4 +82,4 @@ class Pace:
         self.since = self._looked = _loop.switched = perf_counter()
 
 
-__all__ = ["QUANTUM", "WIDEST", "Pace"]
+__all__ = ["QUANTUM", "WIDEST", "Pace", "loop_clock", "use_loop_clock"]
