@@ -79,6 +79,7 @@ async def test_a_busy_source_lets_others_run(clock: Clock, gaps: list[float], wo
     assert sorted(gaps)[-2] <= max(2 * QUANTUM, work) + 1e-9
 
 
+@pytest.mark.fault(14)
 async def test_others_really_get_a_turn_each_time(clock: Clock, gaps: list[float]) -> None:
     send, _, _ = one_edge(5000)
     turns = 0

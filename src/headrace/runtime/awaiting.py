@@ -18,6 +18,8 @@ from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
 
+from .dead_letters import DeadLetterStore
+
 DRIVEN = "driven_coroutine"
 """The local variable in which a generator of ours keeps the coroutine that it drives by hand."""
 
@@ -77,6 +79,8 @@ def _in_ours(frame: Any) -> str:
         return f"a message on {inlet.name}{' (paused)' if inlet.paused else ''}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
         return "room on " + " or ".join(edge.key for edge in frame.f_locals["edges"])
+    if frame.f_code is DeadLetterStore.put.__code__:
+        return f"room among the dead letters (limit {frame.f_locals['self'].limit:,})"
     return "its turn in the event loop" if frame.f_code is Pace.give_way.__code__ else ""
 
 

@@ -96,6 +96,11 @@ class Life:
         self.insist()
         self._scope.cancel()
 
+    def fail(self, error: BaseException) -> None:
+        """Let it end with an error: one of a task of its own, or one that somebody injects."""
+        self.errors.append(error)
+        self.cancel()
+
     def spawn(
         self, fn: Callable[..., Coroutine[Any, Any, Any]], *args: object, name: str | None = None
     ) -> None:
@@ -147,9 +152,7 @@ class Life:
             if real is None:
                 raise
             if not _is_normal_end(real):
-                self.errors.append(real)
-                self.insist()
-                self._scope.cancel()
+                self.fail(real)
         finally:
             self._at_work.remove(driven)
             self.forced_at = self.forced_at or driven.forced

@@ -41,10 +41,11 @@ class Notes:
 class _Step:
     """One component in one phase: what it does, and the scope that ends it at the deadline."""
 
-    __slots__ = ("began", "done", "driven", "member", "notes", "overrun", "scope")
+    __slots__ = ("began", "done", "driven", "member", "notes", "overrun", "phase", "scope")
 
-    def __init__(self, member: Member, driven: Driven, notes: Notes) -> None:
+    def __init__(self, member: Member, phase: Phase, driven: Driven, notes: Notes) -> None:
         self.member = member
+        self.phase = phase
         self.driven = driven
         self.notes = notes
         self.scope = CancelScope()
@@ -245,10 +246,15 @@ class Lifecycle:
         for step in steps:
             self._steps.pop(step.member.name, None)
 
+    def phase_of(self, name: str) -> Phase:
+        """Return in which phase of its life a component is now."""
+        step = self._steps.get(name)
+        return "process" if step is None else step.phase
+
     def _step(self, member: Member, phase: Phase, steps: list[_Step], notes: Notes) -> _Step:
         call = self._setup_of(member) if phase == "setup" else member.component.cleanup
         driven = Driven(call, work=Work(self._harness, member.name, phase))
-        step = self._steps[member.name] = _Step(member, driven, notes)
+        step = self._steps[member.name] = _Step(member, phase, driven, notes)
         steps.append(step)
         return step
 

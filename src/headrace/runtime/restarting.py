@@ -164,8 +164,9 @@ class Comeback:
         with anyio.move_on_after(pause):
             await site.hurry.wait()
         if site.dead_letters.is_full:
-            self._doing = f"room in the dead-letter store ({len(site.dead_letters):,} letters)"
-            await site.dead_letters.wait_for_room(self._cause.member.name)
+            store = site.dead_letters
+            self._doing = f"room in the dead-letter store ({len(store)}/{store.limit})"
+            await store.wait_for_room(self._cause.member.name)
 
     def _leave_out(self) -> None:
         """End for good whoever is cut off, and sources while the system drains: they would have nothing to do."""

@@ -218,6 +218,11 @@ class Supervised:
             tuple(troubles),
         )
 
+    def inject(self, error: BaseException) -> None:
+        """Let it crash where it waits, as if a task of its own had failed; nothing happens between two lives."""
+        if self.between is None and self.alive:
+            self._life.fail(error)
+
     # --- a life ----------------------------------------------------------------------------------------
 
     def be_reborn(self) -> None:
