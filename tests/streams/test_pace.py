@@ -193,8 +193,8 @@ async def test_a_handle_that_is_closed_while_it_gives_way_refuses_the_call(clock
         except ClosedResourceError:
             errors.append("receive")
 
-    clock.work(1)
     for task, handle in ((sender, send), (receiver, receive)):  # apart: else the one may serve the other
+        clock.work(1)
         async with create_task_group() as group:
             group.start_soon(task)
             await checkpoint()
