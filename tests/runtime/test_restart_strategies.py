@@ -215,6 +215,17 @@ async def test_numbers_and_collections_among_the_attributes_tell_where_a_class_s
     assert (report.exit_code(), "state" in report.summary()) == (0, False)
 
 
+async def test_that_holds_for_one_that_looks_at_its_own_attributes_too(parts: SimpleNamespace) -> None:
+    class Looking(counting(says=None)):  # type: ignore[misc]
+        def __init__(self, name: str, config: Any = None) -> None:
+            super().__init__(name, config)
+            self.limit = 1
+            assert vars(self)["limit"] == 1  # CPython keeps its attributes in a dict from now on
+
+    report = await run_with_totals(parts, Looking)
+    assert report.restarts[0].state_lost == "total, seen"
+
+
 async def test_a_crash_before_anything_was_gathered_loses_nothing(parts: SimpleNamespace) -> None:
     for says in (True, None):
         report = await run_with_totals(parts, counting(says=says, crash_on=0))

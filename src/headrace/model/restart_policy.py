@@ -186,7 +186,8 @@ class RestartCounter:
         policy = self.policy
         if policy.when == "never" or (policy.when == "failure" and not failed):
             return GiveUp()
-        self._recent = [ran for ran in self._recent if ran > self._ran - policy.within]
+        while self._recent and self._recent[0] <= self._ran - policy.within:
+            del self._recent[0]
         if not self._recent:
             self._in_a_row = 0
         if len(self._recent) >= policy.max_restarts:
