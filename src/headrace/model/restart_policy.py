@@ -165,9 +165,7 @@ class RestartCounter:
         self.policy = policy
         self._clock = clock
         self._random = random
-        self._recent: list[
-            float
-        ] = []  # how long it had run at each; short, and an empty deque takes 760 bytes
+        self._recent: list[float] = []  # how long it had run at each; an empty deque takes 760 bytes
         self._ran = 0.0
         self._since: float | None = None
         self._in_a_row = 0

@@ -77,7 +77,7 @@ class Life:
         waiting: set[Waiter] = set()
         for inlet in self._member.inlets.values():
             waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
-            at_work = any(handle.has_hand and not handle.closed for handle in inlet.handles)
+            at_work = any(handle.is_at_work and not handle.closed for handle in inlet.handles)
             if at_work or inlet.has_message or any(waiter.served for waiter in waiters):
                 return False
             waiting |= set(waiters)

@@ -231,6 +231,7 @@ class Supervised:
         self.next_restart = None
         self.between = None
         self.stopping = ""
+        self.forced_at = ""
         self._life = Life(self.member, self._task_has_ended)
 
     async def run(self) -> None:
@@ -314,9 +315,9 @@ class Supervised:
     # --- verdicts --------------------------------------------------------------------------------------
 
     def fails(self, error: BaseException, phase: Phase = "process") -> Restart | GiveUp:
-        """Return the verdict on an error: what is no ``Exception`` is never restarted."""
+        """Return the verdict on an error: what is no ``Exception``, or comes past the deadline, is given up."""
         verdict: Restart | GiveUp = self._counter.ended(failed=True)
-        if not all(isinstance(leaf, Exception) for leaf in leaves(error)):
+        if self.stopping == "deadline" or not all(isinstance(leaf, Exception) for leaf in leaves(error)):
             verdict = GiveUp()
         if isinstance(verdict, Restart):
             if verdict.number == 1:

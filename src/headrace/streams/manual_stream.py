@@ -34,6 +34,11 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
         self._for_room: list[Waiter] = []
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether something in hand goes on, although its component only waits: who would acknowledge it?"""
+        return self._gathers
+
+    @property
     def room(self) -> int:
         """How many more messages may be in hand."""
         gathered = sum(len(piece.messages) for batch in self.gathered for piece in batch.pieces)
