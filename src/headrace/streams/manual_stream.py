@@ -91,6 +91,10 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
         finally:
             self._for_room.remove(waiter)
 
+    def what_for(self) -> str:
+        """Say for people what ``wait_for_ack`` waits for."""
+        return f"an ack() on {self.inlet.name}: {self.max_unacked} are unacknowledged (max_unacked)"
+
     def look_again(self) -> None:
         """Let those have a look who wait for room in hand."""
         for waiter in self._for_room:
