@@ -698,6 +698,35 @@ async def test_threads_are_started_again_with_their_component() -> None:
     assert [one.restarts for one in report.restarts] == [1]
 
 
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_in_a_fused_run_what_is_no_exception_is_blamed_on_the_function_that_raised_it(
+    error: type[BaseException], fuse: bool
+) -> None:
+    got: list[int] = []
+
+    def fail(message: int) -> int:
+        if message == 40:
+            raise error
+        return message
+
+    system = System("fused", fuse=fuse, restart=AT_ONCE)
+    system.add("numbers", component(hundred))
+    system.add("before", component(lambda message: message))
+    system.add("fails", component(on_error="crash", attempts=1)(fail))
+    system.add("sink", component(got.append))
+    for sender, receiver in ("numbers", "before"), ("before", "fails"), ("fails", "sink"):
+        system.connect(sender, receiver)
+    with fail_after(30), pytest.raises(error):
+        await system.run()
+    report = system.report
+    assert report is not None
+    assert [failure.component for failure in report.failures] == ["fails"]
+    assert [(letter.component, letter.message) for letter in report.dead_letters] == [("fails", 40)]
+    assert (got, report.restarts, report.exit_code()) == (list(range(40)), (), 1)
+    assert report.ledger.closes
+
+
 # --- past the deadline -----------------------------------------------------------------------------
 
 
