@@ -66,8 +66,7 @@ def _full_hand(frame: Any) -> str:
     """Say of whom a wait for an ``ack()`` is; nothing for any other frame of ours."""
     if frame.f_code is not ManualReceiveStream.wait_for_ack.__code__:
         return ""
-    stream = frame.f_locals["self"]
-    return f"an ack() on {stream.inlet.name}: {stream.max_unacked} are unacknowledged (max_unacked)"
+    return ManualReceiveStream.what_for(frame.f_locals["self"])
 
 
 def _in_ours(frame: Any) -> str:
