@@ -48,6 +48,7 @@ CHECKS = {
     "mypy --strict": ["-m", "mypy"],
     "import contracts": [str(VENV / "bin" / "lint-imports"), "--no-logo"],
 }
+TEST_PARTS = {"traced": ["-m", "not untraced", "--cov", "--cov-report="], "untraced": ["-m", "untraced"]}
 COVERAGE_FLOORS = {"all": ([], 95), "model": (["--include=*/headrace/model/*"], 100)}
 INCLUDES = {"demo": {"demo"}, "test": {"demo", "test"}}  # what an install of these extras is good for
 
@@ -326,9 +327,9 @@ def demo(args: list[str]) -> int:
     return become([*DEMO, "--backend", options.backend, *rest], OUT=str(out), DATA=data_folder())
 
 
-def counts(report: Path) -> tuple[int, int]:
-    """Return how many tests a JUnit report holds, and how many of them were skipped."""
-    suites = list(ElementTree.parse(str(report)).getroot().iter("testsuite"))
+def counts(reports: list[Path]) -> tuple[int, int]:
+    """Return how many tests JUnit reports hold, and how many of them were skipped."""
+    suites = [s for report in reports for s in ElementTree.parse(str(report)).getroot().iter("testsuite")]
     return sum(int(s.get("tests", 0)) for s in suites), sum(int(s.get("skipped", 0)) for s in suites)
 
 
@@ -338,17 +339,18 @@ def test(args: list[str]) -> int:
     if args:
         return become(["-m", "pytest", *args])
     started = time.monotonic()
-    report = ROOT / "build" / "test" / "junit.xml"
+    reports = ROOT / "build" / "test"
     workers = str(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
-    code = run(["-m", "pytest", "-n", workers, "--cov", "--cov-report=", f"--junitxml={report}"])
-    if code:
-        return code
+    pytest = ["-m", "pytest", "-n", workers]
+    codes = [run([*pytest, *args, f"--junitxml={reports / name}.xml"]) for name, args in TEST_PARTS.items()]
+    if any(codes):
+        return max(codes)
     faults = []
     for name, (options, floor) in COVERAGE_FLOORS.items():
         say(f"coverage of {name}, floor {floor} %")
         if run(["-m", "coverage", "report", *options, "--precision=2", f"--fail-under={floor}"]):
             faults.append(f"coverage of {name} is below {floor} %")
-    total, skipped = counts(report)
+    total, skipped = counts([reports / f"{name}.xml" for name in TEST_PARTS])
     if skipped:
         faults.append(f"{skipped} tests were skipped, none may be")
     passed = f"{total - skipped} passed, {skipped} skipped in {time.monotonic() - started:.0f} s"

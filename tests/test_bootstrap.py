@@ -426,9 +426,11 @@ def suite_of(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, *, skipped: int, codes: list[int]
 ) -> int:
     """Run the ``test`` command with steps that end with these codes, and a report with so many skips."""
-    report = bootstrap.ROOT / "build" / "test" / "junit.xml"
-    report.parent.mkdir(parents=True)
-    report.write_text(f'<testsuites><testsuite tests="12" skipped="{skipped}"/></testsuites>')
+    folder = bootstrap.ROOT / "build" / "test"
+    folder.mkdir(parents=True)
+    for name, tests, left in (("traced", 7, skipped), ("untraced", 5, 0)):
+        suite = f'<testsuites><testsuite tests="{tests}" skipped="{left}"/></testsuites>'
+        (folder / f"{name}.xml").write_text(suite)
     monkeypatch.setattr(bootstrap, "ensure", lambda _extra: None)
     monkeypatch.setattr(bootstrap, "run", lambda _args: codes.pop(0))
     return int(bootstrap.main(["test"]))
@@ -437,11 +439,12 @@ def suite_of(
 @pytest.mark.parametrize(
     ("skipped", "codes", "code", "line"),
     [
-        (0, [0, 0, 0], 0, "12 passed, 0 skipped"),
-        (1, [0, 0, 0], 1, "1 tests were skipped, none may be"),
-        (0, [0, 2, 0], 1, "coverage of all is below 95 %"),
-        (0, [0, 0, 2], 1, "coverage of model is below 100 %"),
-        (0, [3], 3, ""),
+        (0, [0, 0, 0, 0], 0, "12 passed, 0 skipped"),
+        (1, [0, 0, 0, 0], 1, "1 tests were skipped, none may be"),
+        (0, [0, 0, 2, 0], 1, "coverage of all is below 95 %"),
+        (0, [0, 0, 0, 2], 1, "coverage of model is below 100 %"),
+        (0, [3, 0], 3, ""),
+        (0, [0, 3], 3, ""),
     ],
 )
 def test_the_suite_fails_on_failures_skips_and_thin_coverage(

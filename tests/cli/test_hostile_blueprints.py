@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.untraced
+
 HERE = Path(__file__).resolve()
 
 

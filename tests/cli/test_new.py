@@ -18,6 +18,8 @@ from headrace.cli import new as new_module
 from headrace.cli.new import NotMade
 from headrace.cli.new_files import files_for
 
+pytestmark = pytest.mark.untraced
+
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,6 +8,8 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 
+pytestmark = pytest.mark.untraced
+
 Start = Callable[..., "Running"]  # type: ignore[name-defined]  # noqa: F821 - see conftest
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 SIGNALS = pytest.mark.parametrize(("signal", "code"), [(SIGINT, 130), (SIGTERM, 143)])

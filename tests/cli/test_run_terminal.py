@@ -8,6 +8,8 @@ from signal import SIGINT
 
 import pytest
 
+pytestmark = pytest.mark.untraced
+
 InTerminal = Callable[..., tuple[int, str]]
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 RED = "\x1b[31m"

@@ -88,6 +88,15 @@ def tree_of(text: str) -> Any:
     return None if node is None else as_json(node)
 
 
+StrictValidator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+"""JSON Schema calls 1e300 an integer, because nothing is behind its point; a blueprint calls it what YAML does."""
+
+
 def validator_of(folder: Path, text: str) -> jsonschema.Draft202012Validator:
     """Return what validates by the schema that ``headrace schema FILE`` prints for a file of this text."""
     known = KnownTypes([folder])
@@ -95,7 +104,7 @@ def validator_of(folder: Path, text: str) -> jsonschema.Draft202012Validator:
     known.add_named(text)
     schema = blueprint_schema(known.types, known.resources, version="test")
     jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
+    return StrictValidator(schema)
 
 
 def is_of_shape(problem: Problem, *, are_settings_wrong: bool) -> bool:
@@ -405,6 +414,9 @@ def mutants(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
+TOO_MANY = {"type": "good_parts:numbers", "config": {"upto": 1e300}}
+
+
 @cache
 def validator() -> jsonschema.Draft202012Validator:
     return validator_of(GOOD, write_yaml(EVERYTHING))
@@ -421,6 +433,7 @@ def test_what_is_mutated_is_good_to_begin_with() -> None:
 )
 @given(mutants())
 @example({**EVERYTHING, "connections": ["numbers -> halve.in -> relay.in"]})
+@example({**EVERYTHING, "components": {**EVERYTHING["components"], "numbers": TOO_MANY}})
 def test_both_agree_on_mutations_of_a_good_blueprint(document: dict[str, Any]) -> None:
     text = write_yaml(document)
     found, is_refused = problems_of(text, GOOD)
