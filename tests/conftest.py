@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-UNTRACED = {"agreement", "benchmarks", "docs", "evidence", "examples"}
+UNTRACED = {"agreement", "benchmarks", "docs", "evidence", "examples", "faults"}
 """The folders of tests that run whole programs: traced, they would take four times as long. What lies beside this
 file is untraced too."""
 
@@ -20,6 +22,39 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Return the backend's name: each async test runs once on each."""
     return str(request.param)
+
+
+class Shown:
+    """Holds what is shown against what the mark ``fault`` of a test says.
+
+    Args:
+        expected: Lines, with ``...`` for what differs from run to run.
+    """
+
+    def __init__(self, expected: tuple[str, ...]) -> None:
+        self.missing = list(expected)
+
+    def look(self, text: str) -> None:
+        """Assert that every line is there."""
+        lines = [line.strip() for line in text.splitlines()]
+        self.missing = [
+            one for one in self.missing if not any(pattern(one).fullmatch(line) for line in lines)
+        ]
+        assert self.missing == [], text
+
+
+def pattern(line: str) -> re.Pattern[str]:
+    """Return what a line of the page stands for."""
+    return re.compile(".*".join(re.escape(part) for part in line.strip().split("...")))
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
+    """Return a function that takes what was shown; what the mark says has to be in it, and it has to be called."""
+    mark = request.node.get_closest_marker("fault")
+    one = Shown(tuple(mark.kwargs.get("sees", ())))
+    yield one.look
+    assert one.missing == [], "the test has not shown what its mark says"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

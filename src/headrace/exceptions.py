@@ -7,6 +7,7 @@
     │   ├── InvalidStateTransition        a move the state machine does not have
     │   ├── SetupFailed                   its set-up raised or overran
     │   ├── CleanupFailed                 its clean-up raised or overran
+    │   ├── UnavailableError              what it needs is gone; none of its messages is to blame
     │   └── WorkerError                   its worker: ``run_in: thread`` or ``process``
     │       ├── WorkerStartFailed         a worker process cannot get ready
     │       ├── WorkerDied                a worker process ended at work
@@ -127,6 +128,14 @@ class SetupFailed(ComponentError):
 
 class CleanupFailed(ComponentError):
     """Recorded when a component's clean-up raised or overran its time-out; the other clean-ups still ran."""
+
+
+class UnavailableError(ComponentError):
+    """Raise it where what a component needs is gone: a disk, a database, a service; no message is to blame.
+
+    After a restart the messages in hand come again without one more attempt, however often that happens, until the
+    restarts are used up.
+    """
 
 
 class WorkerError(ComponentError):

@@ -13,6 +13,7 @@ import pytest
 from headrace import Rejected, System, component
 from headrace.authoring.function_signature import is_truthful
 from headrace.authoring.function_stage import all_are, sorted_out
+from headrace.model.message import rejections_made
 
 
 class Row(msgspec.Struct):
@@ -70,7 +71,7 @@ def returning(kind: Any) -> Callable[[Any], Any]:
         Keyed,
         Annotated[int, "m"],
         list[int],
-        Row | None | Rejected[int],
+        Row | None,
     ],
 )
 def test_a_type_whose_truth_is_cheap_is_believed(kind: Any) -> None:
@@ -79,7 +80,19 @@ def test_a_type_whose_truth_is_cheap_is_believed(kind: Any) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Any, object, None, Rejected, Rejected[int], Moody, Row | Moody, Sized, Awaitable[Row], Iterator[Row]],
+    [
+        Any,
+        object,
+        None,
+        Rejected,
+        Rejected[int],
+        Row | Rejected[int],
+        Moody,
+        Row | Moody,
+        Sized,
+        Awaitable[Row],
+        Iterator[Row],
+    ],
 )
 def test_any_other_annotation_is_not(kind: Any) -> None:
     assert not is_truthful(returning(kind))
@@ -109,18 +122,24 @@ def test_all_are_looks_closer_where_truth_says_nothing() -> None:
     assert all_are(int, [1, 2], truthful=True)
     assert all_are(int, [1, 0], truthful=True)
     assert not all_are(int, [1, None], truthful=True)
-    assert not all_are(int, [1, Rejected(1, "no")], truthful=True)
+    assert not all_are(int, [1, Rejected(1, "no")], truthful=False)
     assert all_are(Moody, [Moody(), Moody()], truthful=True)
     assert all_are(type(None), [None, None], truthful=False)
     assert not all_are(type(None), [None, 0], truthful=False)
     assert not all_are(type(None), [None, Rejected(1, "no")], truthful=False)
 
 
-def test_what_is_rejected_is_no_message_and_false() -> None:
-    assert not Rejected(1, "no")
-    assert sorted_out([1, None, Rejected(2, "no"), 0], truthful=True) == ([1, 0], [Rejected(2, "no")])
+def test_sorting_out_looks_closer_where_truth_says_nothing() -> None:
+    assert sorted_out([1, None, 0], truthful=True) == ([1, 0], ())
     moody = [Moody()]
     assert sorted_out(moody, truthful=True) == (moody, ())
+
+
+def test_whatever_is_rejected_is_counted() -> None:
+    before = rejections_made()
+    one = Rejected(1, "no")
+    msgspec.json.decode(msgspec.json.encode(one), type=Rejected[int])
+    assert rejections_made() == before + 2
 
 
 @pytest.mark.parametrize("fuse", [True, False])
@@ -132,6 +151,7 @@ async def test_an_annotation_that_is_wrong_changes_nothing(fuse: bool) -> None:
     def numbers() -> Iterator[int]:
         for number in range(1000):
             yield None if number % 7 == 3 else number  # type: ignore[misc]
+        yield Rejected(-1, "no")  # type: ignore[misc]
 
     @component
     def some(number: int) -> int:
@@ -154,8 +174,9 @@ async def test_an_annotation_that_is_wrong_changes_nothing(fuse: bool) -> None:
     system.connect("numbers.out", "some.in")
     system.connect("some.out", "take.in")
     system.connect("some.rejected", "refuse.in")
+    system.connect("numbers.rejected", "refuse.in")
     report = await system.run()
     sent = [n for n in range(1000) if n % 7 != 3]
     assert taken == [n for n in sent if n % 5 not in (1, 2)]
-    assert refused == [n for n in sent if n % 5 == 1]
+    assert sorted(refused) == [-1, *(n for n in sent if n % 5 == 1)]
     assert report.ledger.closes

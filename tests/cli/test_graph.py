@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -336,3 +337,11 @@ def test_a_file_that_cannot_be_written_is_told(
     assert result.exception.exit_code == 2
     assert f"{output} cannot be written: " in str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["drawn.py"]
+
+
+def test_a_component_says_how_it_works_where_that_is_not_as_usual() -> None:
+    one = ComponentPicture("a")
+    assert one.title == "a"
+    assert replace(one, replicas=2, run_in="process").title == "a x2 (process)"
+    assert replace(one, run_in="thread", at_once=4).title == "a (thread, 4 at once)"
+    assert replace(one, at_once=4, ordered=False).title == "a (4 at once, unordered)"

@@ -10,6 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.untraced
 
+Shown = Callable[[str], None]
 Start = Callable[..., "Running"]  # type: ignore[name-defined]  # noqa: F821 - see conftest
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 SIGNALS = pytest.mark.parametrize(("signal", "code"), [(SIGINT, 130), (SIGTERM, 143)])
@@ -17,13 +18,19 @@ SIGNALS = pytest.mark.parametrize(("signal", "code"), [(SIGINT, 130), (SIGTERM, 
 
 @BACKENDS
 @SIGNALS
+@pytest.mark.fault(
+    10,
+    "The first SIGTERM (or Ctrl-C) drains: nothing is lost; exit code 143 (130).",
+    sees=["draining...(5 s); again to force", "in ... out ... rejected 0 lost 0 in ... s"],
+)
 def test_the_first_signal_drains_and_loses_nothing(
-    backend: str, signal: int, code: int, start: Start
+    backend: str, signal: int, code: int, start: Start, shown: Shown
 ) -> None:
     one = start("run", "systems:drains", "--backend", backend)
     one.wait_for("at work")
     one.send(signal)
     ended, out, err = one.end()
+    shown(err + out)
     assert ended == code
     assert " rejected 0 lost 0 in " in out.splitlines()[-1]
     drains = [line for line in err.splitlines() if line.startswith("draining...")]
@@ -34,8 +41,17 @@ def test_the_first_signal_drains_and_loses_nothing(
 
 @BACKENDS
 @pytest.mark.parametrize("signals", [(SIGINT, SIGINT), (SIGTERM, SIGTERM), (SIGINT, SIGTERM)])
+@pytest.mark.fault(
+    10,
+    "The second one stops at once: who still runs is named, and what was left where.",
+    sees=[
+        "stopping at once",
+        "lost on one.out -> hang.in: 1 left",
+        "overran: hang overran its process after ... s, awaiting hang() at systems.py:...",
+    ],
+)
 def test_the_second_signal_stops_at_once_and_names_what_was_left(
-    backend: str, signals: tuple[int, int], start: Start
+    backend: str, signals: tuple[int, int], start: Start, shown: Shown
 ) -> None:
     one = start("run", "systems:hangs_long", "--backend", backend)
     one.wait_for("at work")
@@ -43,6 +59,7 @@ def test_the_second_signal_stops_at_once_and_names_what_was_left(
     one.wait_for("draining... hang 1 left (1000 s); again to force")
     one.send(signals[1])
     code, out, err = one.end()
+    shown(err + out)
     assert code == 128 + signals[0]
     assert "lost on one.out -> hang.in: 1 left" in out.splitlines()
     assert "overran: hang overran its process" in out
@@ -63,11 +80,24 @@ def test_a_drain_that_overruns_names_who_and_where(backend: str, start: Start) -
 
 @BACKENDS
 @pytest.mark.parametrize("name", ["blocks", "spins"])
-def test_a_blocked_event_loop_is_ended_hard_at_the_deadline(backend: str, name: str, start: Start) -> None:
+@pytest.mark.fault(
+    8,
+    "A thread of its own names the line; after a signal and the deadline the command line ends the process hard.",
+    sees=[
+        "... has not ended (running)",
+        "the event loop is blocked in ...() at systems.py:...",
+        "it cannot be stopped in an orderly way; ending the process",
+        "in 1 out 0 rejected 0 lost 1 in ... s",
+    ],
+)
+def test_a_blocked_event_loop_is_ended_hard_at_the_deadline(
+    backend: str, name: str, start: Start, shown: Shown
+) -> None:
     one = start("run", f"systems:{name}", "--backend", backend)
     one.wait_for("at work")
     one.send(SIGINT)
     code, out, err = one.end()
+    shown(err + out)
     assert code == 130
     assert f"the event loop is blocked in {name[:-1]}() at systems.py:" in err
     assert f"{name[:-1]} has not ended (running)" in err
@@ -103,11 +133,21 @@ def test_a_second_signal_ends_a_blocked_loop_soon(backend: str, start: Start) ->
 
 
 @BACKENDS
-def test_a_stuck_worker_thread_is_ended_hard(backend: str, start: Start) -> None:
+@pytest.mark.fault(
+    9,
+    "It is abandoned and named; the command line ends the process hard at the deadline, a library call returns.",
+    sees=[
+        "...drain overran awaiting='in_thread() at systems.py:...",
+        "it cannot be stopped in an orderly way; ending the process",
+        "lost on one.out -> in_thread.in: 1 left",
+    ],
+)
+def test_a_stuck_worker_thread_is_ended_hard(backend: str, start: Start, shown: Shown) -> None:
     one = start("run", "systems:stuck", "--backend", backend)
     one.wait_for("at work")
     one.send(SIGINT)
     code, out, err = one.end()
+    shown(err + out)
     assert code == 130
     assert "awaiting='in_thread() at systems.py:" in err
     assert "in_thread has not ended" in err

@@ -310,8 +310,8 @@ async def test_a_disk_that_fills_up_fails_the_run_and_keeps_whole_transactions(
 
     prepare = SqliteTable.prepare
 
-    def prepare_on_a_small_disk(self: Any, columns: Any) -> None:
-        prepare(self, columns)
+    def prepare_on_a_small_disk(self: Any, columns: Any, **options: Any) -> None:
+        prepare(self, columns, **options)
         self._connection.execute("PRAGMA max_page_count = 20")
 
     monkeypatch.setattr(SqliteTable, "prepare", prepare_on_a_small_disk)

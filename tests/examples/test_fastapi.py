@@ -113,6 +113,7 @@ async def test_the_same_application_starts_again(example: ModuleType) -> None:
 # --- it goes on -----------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("in an application")
 async def test_a_failed_system_leaves_the_application_answering_and_ready_says_why(
     example: ModuleType,
 ) -> None:
@@ -299,6 +300,7 @@ def test_sigterm_drains_the_server_and_nothing_accepted_is_lost(server: Server) 
     assert server.process.returncode in (0, -signal.SIGTERM)  # uvicorn raises the signal anew at its end
 
 
+@pytest.mark.fault("in an application")
 def test_a_failed_system_leaves_the_server_answering_until_sigterm(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/ready").status_code == 200

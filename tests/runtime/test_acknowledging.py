@@ -130,6 +130,10 @@ async def test_who_waits_for_an_ack_says_so(parts: SimpleNamespace) -> None:
     async with create_task_group() as group:
         await group.start(system.run)
         await wait_all_tasks_blocked()
+        waiting = system.statistics().components["full"].waiting_for
+        assert waiting is not None
+        assert waiting.text.startswith("body() at test_acknowledging.py:")
+        assert waiting.text.endswith("for an ack() on full.in: 3 are unacknowledged (max_unacked)")
         system.request_stop()
     report = system.report
     assert report is not None

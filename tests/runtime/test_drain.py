@@ -50,6 +50,7 @@ async def test_a_source_that_ends_on_its_stop_event_ends_without_the_grace(parts
     assert report.overruns == ()
 
 
+@pytest.mark.fault(19)
 async def test_a_source_cancelled_in_a_blocked_send_has_not_sent(parts: SimpleNamespace) -> None:
     go_on = anyio.Event()
     sent: list[int] = []
@@ -177,6 +178,7 @@ async def test_the_deadline_names_who_and_where_and_what_was_left(parts: SimpleN
     assert report.exit_code() == 5
 
 
+@pytest.mark.fault("spinning", "A drain, and a clean-up, that wait take no processor time.")
 async def test_waiting_for_the_deadline_burns_no_cpu(parts: SimpleNamespace) -> None:
     async def stuck(self: Any) -> None:
         with anyio.CancelScope(shield=True):
@@ -202,6 +204,7 @@ async def test_a_spawned_task_that_overruns_is_named_with_its_own_line(parts: Si
     assert report.overruns[0].awaiting.startswith("lingering() at test_drain.py:")
 
 
+@pytest.mark.fault(16)
 async def test_a_cycle_of_full_buffers_is_cut_at_the_deadline_and_named(parts: SimpleNamespace) -> None:
     async def double(self: Any) -> None:
         async for message in self.receive_streams["in"]:

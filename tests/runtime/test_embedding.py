@@ -124,6 +124,10 @@ async def test_what_keeps_it_from_starting_is_raised_by_start() -> None:
         await unconnected.start()
 
 
+@pytest.mark.fault(
+    "in an application",
+    "The application lives on; `health()` is not ready, with the reason; `wait()` raises `SystemFailed`.",
+)
 async def test_a_failure_later_is_a_stored_result_that_wait_raises() -> None:
     go = anyio.Event()
 
@@ -233,6 +237,9 @@ async def test_run_blocking_in_a_running_loop_says_what_to_do() -> None:
         endless().run_blocking()
 
 
+@pytest.mark.fault(
+    "forked", "In the forked process every call says that the system stayed behind: `HarnessForkedError`."
+)
 async def test_a_forked_process_is_told_that_the_system_stayed_behind(anyio_backend_name: str) -> None:
     system = endless()
     await system.start()

@@ -224,6 +224,7 @@ async def test_the_harness_moves_the_states_when_overrides_forget_super(parts: S
 # --- set-up fails ------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(1)
 async def test_a_set_up_that_raises_starts_nothing_and_cleans_up_in_reverse() -> None:
     notes: list[str] = []
 
@@ -266,6 +267,7 @@ async def test_a_failure_stops_the_set_up_of_its_layer() -> None:
     assert begun == ["set up a", "set up b", "clean b", "clean a"]
 
 
+@pytest.mark.fault(2)
 async def test_a_set_up_that_hangs_is_named_with_the_line_where_it_waits() -> None:
     class Hanging(Noted):
         async def after_setup(self) -> None:
@@ -320,6 +322,7 @@ async def test_a_state_that_the_component_made_impossible_fails_its_set_up(parts
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("phase", ["after_setup", "after_cleanup"])
+@pytest.mark.fault(11)
 async def test_keyboard_interrupt_and_system_exit_come_out_bare(
     error: type[BaseException], phase: str
 ) -> None:
@@ -338,6 +341,7 @@ async def test_keyboard_interrupt_and_system_exit_come_out_bare(
     assert [failure.component for failure in system.report.failures] == ["b"]
 
 
+@pytest.mark.fault("cancelled from outside")
 async def test_cancelling_a_run_in_set_up_cleans_up(parts: SimpleNamespace) -> None:
     notes: list[str] = []
     begun = anyio.Event()
@@ -365,6 +369,7 @@ async def test_cancelling_a_run_in_set_up_cleans_up(parts: SimpleNamespace) -> N
 # --- clean-up fails ----------------------------------------------------------------------------
 
 
+@pytest.mark.fault(5)
 async def test_a_clean_up_that_raises_stops_no_other() -> None:
     notes: list[str] = []
 
@@ -380,6 +385,7 @@ async def test_a_clean_up_that_raises_stops_no_other() -> None:
     assert system.report.outcome == "failed"
 
 
+@pytest.mark.fault(5)
 async def test_the_original_error_stays_first() -> None:
     class Bad(Noted):
         async def process(self) -> None:
@@ -394,6 +400,7 @@ async def test_the_original_error_stays_first() -> None:
     assert str(caught.value.__cause__) == "first"
 
 
+@pytest.mark.fault(12)
 async def test_every_leaf_of_a_group_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Bad(Noted):
         async def after_cleanup(self) -> None:
@@ -405,6 +412,7 @@ async def test_every_leaf_of_a_group_is_logged(caplog: pytest.LogCaptureFixture)
     assert logged == ["left", "right"]
 
 
+@pytest.mark.fault(6)
 async def test_a_clean_up_that_hangs_is_named_and_the_others_run() -> None:
     notes: list[str] = []
 
@@ -453,6 +461,7 @@ async def test_an_abandoned_clean_up_is_named_too() -> None:
     assert [late.component for late in report.overruns] == ["a"]
 
 
+@pytest.mark.fault(9)
 async def test_a_stuck_worker_thread_is_named_before_it_is_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -475,6 +484,7 @@ async def test_a_stuck_worker_thread_is_named_before_it_is_waited_for(
     assert [late.component for late in system.report.overruns] == ["a"]
 
 
+@pytest.mark.fault("spinning")
 async def test_waiting_for_a_clean_up_burns_no_cpu() -> None:
     class Slow(Noted):
         async def after_cleanup(self) -> None:

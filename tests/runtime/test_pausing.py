@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from headrace import Rejected, Replicas, component
 from headrace.exceptions import ComponentEndedError, HarnessNotRunning, UnknownComponentError
 from headrace.model.component_status import ComponentState
+from headrace.model.restart_policy import Backoff, RestartPolicy
 from headrace.runtime.system_execution_harness import System
 
 
@@ -599,3 +600,44 @@ async def test_a_paused_component_says_so_where_it_waits(parts: SimpleNamespace)
         await system.pause("ticks")
         await wait_all_tasks_blocked()
         assert system._run._running["ticks"].awaiting.startswith("room on ticks.out (paused)")
+
+
+async def test_a_component_that_restarts_stays_paused_and_its_message_comes_again_when_it_is_resumed(
+    parts: SimpleNamespace,
+) -> None:
+    got: list[int] = []
+    crash = anyio.Event()
+
+    class Fragile(parts.Collect):  # type: ignore[misc, name-defined]
+        lives = 0
+
+        def __init__(self, name: str, config: Any = None) -> None:
+            super().__init__(name)
+
+        async def process(self) -> None:
+            Fragile.lives += 1
+            async for message in self.receive_streams["in"]:
+                if Fragile.lives == 1:
+                    await crash.wait()
+                    raise ValueError("no")
+                got.append(message)
+
+    system = System()
+    system.register_component("numbers", parts.Numbers(count=5))
+    system.add("fragile", Fragile, restart=RestartPolicy(backoff=Backoff(0.0)))
+    system.connect("numbers.out", "fragile.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await wait_all_tasks_blocked()
+        system.request_pause("fragile")
+        await wait_one_round()
+        crash.set()
+        await system.pause("fragile")
+        await wait_all_tasks_blocked()
+        assert (Fragile.lives, got) == (2, [])
+        assert system.statistics().components["fragile"].paused
+        await system.resume("fragile")
+        with fail_after(30):
+            report = await system.wait()
+    assert got == [0, 1, 2, 3, 4]
+    assert report.ledger.totals.lost == 0

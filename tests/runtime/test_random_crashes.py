@@ -197,7 +197,8 @@ def test_a_stop_at_any_moment_of_any_restart_ends_in_time_with_books_that_close(
     policy = RestartPolicy(max_restarts=1_000, backoff=Backoff(pause, 1_000))
 
     async def main() -> Any:
-        system = build(graph, 100_000, dict(crashes), got, set(), buffer_size=buffer_size, strategy=strategy)
+        options: dict[str, Any] = {"buffer_size": buffer_size, "strategy": strategy, "source_grace": 0.01}
+        system = build(graph, 100_000, dict(crashes), got, set(), **options)
         for member in system.wiring.members.values():
             member.restart = policy
         with anyio.fail_after(60):

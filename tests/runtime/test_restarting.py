@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -72,6 +73,7 @@ def hundred() -> Iterator[int]:
 # --- one for one -------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(3)
 async def test_a_component_that_crashes_is_made_anew_and_its_message_comes_again(
     parts: SimpleNamespace, fragile: type[Fragile]
 ) -> None:
@@ -348,6 +350,7 @@ async def test_a_clean_up_that_fails_between_lives_is_named_and_does_not_stop_th
 # --- giving up ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(4)
 async def test_a_restart_storm_escalates_with_the_first_error_first(parts: SimpleNamespace) -> None:
     errors = iter(range(100))
 
@@ -370,6 +373,7 @@ async def test_a_restart_storm_escalates_with_the_first_error_first(parts: Simpl
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.fault(13)
 async def test_what_is_no_exception_is_never_restarted(
     parts: SimpleNamespace, error: type[BaseException]
 ) -> None:
@@ -417,6 +421,7 @@ async def test_a_message_in_hand_of_a_port_that_was_closed_dies_with_the_life(pa
     ("options", "tries"),
     [({}, 3), ({"attempts": 2}, 2), ({"attempts": 1}, 1), ({"attempts": 9}, 5)],
 )
+@pytest.mark.fault(17)
 async def test_a_poison_message_is_tried_as_often_as_said_and_the_system_goes_on(
     parts: SimpleNamespace, options: dict[str, int], tries: int
 ) -> None:
@@ -667,7 +672,7 @@ async def test_a_worker_process_that_dies_is_started_again_with_its_component(tm
     system.connect("work", "sink")
     with fail_after(60):
         report = await system.run()
-    assert sorted(got) == list(range(100))
+    assert got == list(range(100))
     assert [one.restarts for one in report.restarts] == [1]
     assert report.exit_code() == 0
 
@@ -691,3 +696,54 @@ async def test_threads_are_started_again_with_their_component() -> None:
     assert got == [n for n in range(100) if n != 50]
     assert [letter.message for letter in report.dead_letters] == [50]
     assert [one.restarts for one in report.restarts] == [1]
+
+
+# --- past the deadline -----------------------------------------------------------------------------
+
+
+async def test_what_crashes_when_it_is_cut_off_is_not_started_again(parts: SimpleNamespace) -> None:
+    lives = 0
+
+    async def body(self: Any) -> None:
+        nonlocal lives
+        lives += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("cut off")
+
+    system = System(shutdown_timeout=0.1, source_grace=0.01)
+    system.register_component("numbers", parts.Numbers())
+    system.add("middle", parts.Acting("middle", body), restart=AT_ONCE)
+    system.connect("numbers", "middle")
+    with fail_after(30), pytest.raises(SystemFailed, match="middle failed in process: ValueError cut off"):
+        async with system:
+            await system.stop()
+    assert lives == 1
+    assert system.report is not None
+    assert system.report.ledger.closes
+
+
+async def test_a_life_that_had_to_be_made_to_end_does_not_count_against_the_next(
+    parts: SimpleNamespace,
+) -> None:
+    lives = 0
+
+    async def body(self: Any) -> None:
+        nonlocal lives
+        lives += 1
+        if lives > 1:
+            return
+        self.context.spawn(fail)
+        while True:
+            with contextlib.suppress(BaseException):
+                await anyio.sleep_forever()
+
+    async def fail() -> None:
+        raise ValueError("beside one that swallows its cancellation")
+
+    system = System()
+    system.add("one", parts.Acting("one", body), restart=AT_ONCE)
+    with fail_after(30):
+        report = await system.run()
+    assert (report.exit_code(), report.overruns, lives) == (0, (), 2)

@@ -127,6 +127,7 @@ async def test_a_process_that_is_not_async_is_explained(parts: SimpleNamespace) 
         await system.run()
 
 
+@pytest.mark.fault(12)
 async def test_every_leaf_of_a_group_is_logged(
     parts: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,6 +141,7 @@ async def test_every_leaf_of_a_group_is_logged(
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, BaseException, GeneratorExit])
 @pytest.mark.parametrize("spawned", [False, True])
+@pytest.mark.fault(13)
 async def test_what_is_no_exception_comes_out_bare_with_the_same_report(
     parts: SimpleNamespace, kind: type[BaseException], spawned: bool
 ) -> None:
@@ -368,6 +370,7 @@ async def swallow_everything(self: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [swallow, swallow_everything])
+@pytest.mark.fault(7)
 async def test_a_component_that_swallows_cancellation_is_named_and_run_returns(
     parts: SimpleNamespace, body: Body
 ) -> None:
@@ -386,6 +389,7 @@ async def test_a_component_that_swallows_cancellation_is_named_and_run_returns(
     assert time.process_time() - cpu < (time.monotonic() - began) / 2
 
 
+@pytest.mark.fault(7)
 async def test_cancelling_a_run_with_a_component_that_swallows_it_returns(parts: SimpleNamespace) -> None:
     system = alone(parts, swallow)
     with fail_after(30):

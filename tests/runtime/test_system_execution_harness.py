@@ -480,6 +480,11 @@ async def test_a_second_run_is_refused_while_one_is_under_way(parts: SimpleNames
         await system.stop()
 
 
+@pytest.mark.fault(
+    "cancelled from outside",
+    "No drain: everything is cleaned up, shielded and with its deadlines; the books close; the cancellation "
+    "goes on.",
+)
 async def test_a_cancelled_run_skips_the_drain_but_cleans_up(parts: SimpleNamespace) -> None:
     cleaned = False
 
@@ -613,6 +618,7 @@ def test_run_blocking_owns_a_loop(parts: SimpleNamespace, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.fault("off the main thread", "It works, and leaves the signals alone.")
 def test_off_the_main_thread_it_runs_without_signal_handlers(parts: SimpleNamespace, backend: str) -> None:
     async def body(self: Any) -> None:
         await checkpoint()

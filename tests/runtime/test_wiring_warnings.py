@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace import HarnessComponent, In, Out, Resource, System, component
+import pytest
+
+from headrace import HarnessComponent, In, Out, Resource, RestartPolicy, System, component
 from headrace.model.blueprint import Position, Problem
 from headrace.model.port import PortTable
 from headrace.runtime.wiring_warnings import find_warnings, place_of
@@ -237,3 +239,20 @@ def test_warnings_of_the_sources_are_among_them_and_told_once_for_each_class(tmp
     (problem,) = find_warnings(system)
     assert str(problem).startswith(f"{path}:7:9: warning W310 time.sleep(...) blocks the event loop")
     assert problem.excerpt().splitlines()[0] == "        time.sleep(1)"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "restart", "warned"),
+    [
+        (9, "failure", True),
+        (5, "failure", False),
+        (9, "never", False),
+        (9, RestartPolicy(max_restarts=9), False),
+        (None, RestartPolicy(max_restarts=1), False),
+    ],
+)
+def test_more_attempts_than_restarts_are_told(attempts: int | None, restart: Any, warned: bool) -> None:
+    system = System()
+    system.add("one", HarnessComponent, restart=restart, attempts=attempts)
+    found = [problem for problem in find_warnings(system) if problem.code == "W307"]
+    assert [problem.message[:36] for problem in found] == ["'one' has 9 attempts and 5 restarts:"] * warned

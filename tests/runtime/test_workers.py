@@ -182,6 +182,10 @@ async def test_a_thread_has_the_context_variables_of_its_caller(thread: Workers)
     assert outputs(await thread.run([("call", "thread")])) != [[threading.get_ident()]]
 
 
+@pytest.mark.fault(
+    "cancelled thread",
+    "The thread is waited for, and what it did counts; past the deadline it is named and left behind.",
+)
 async def test_a_cancelled_run_waits_for_its_thread_and_keeps_the_outcomes(
     thread: Workers, meeting: socket.socket
 ) -> None:

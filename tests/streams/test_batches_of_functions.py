@@ -126,8 +126,10 @@ def test_policies_hold_for_what_is_put_too() -> None:
     assert (edge.messages(), edge.dropped) == ([2, 3], {"drop_oldest": 1})
     assert send.free == 0
     send, _, (edge,) = joined(EdgeOptions(2, "error"))
+    send.put_all([1, 2, 3])
+    assert edge.messages() == [1, 2, 3], "all of what belongs together, or nothing"
     with pytest.raises(EdgeFullError):
-        send.put_all([1, 2, 3])
+        send.send_nowait(4)
 
 
 def test_messages_that_pass_by_are_in_the_books_and_nowhere_else() -> None:

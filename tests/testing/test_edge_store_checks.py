@@ -179,3 +179,18 @@ async def test_the_store_learns_what_was_settled() -> None:
     receive.settle()
     assert store.gone == [1, 2, 3]
     assert_books_close(*edges)
+
+
+async def test_the_store_is_not_told_that_a_message_that_comes_again_is_settled() -> None:
+    outlet, inlets, edges = confirming(10)
+    store: Any = edges[0].store
+    send, receive = outlet.open(), inlets[0].open()
+    await send.send_many([1, 2, 3])
+    assert [await receive.receive() for _ in range(2)] == [1, 2]
+    inlets[0].take_hands_back(crashed=True)
+    assert store.gone == [1]
+    anew = inlets[0].open()
+    assert [await anew.receive() for _ in range(2)] == [2, 3]
+    anew.settle()
+    assert store.gone == [1, 2, 3]
+    assert_books_close(*edges)

@@ -80,6 +80,7 @@ class Context(Mapping[str, Any]):
         report_status: ``report_status(text)`` says in a few words what the component is doing.
         dead_letter: Puts a message away for good, or None outside a harness.
         new_id: Makes the id of a message: unique, sortable by time.
+        restarts: How often it was restarted in this run: 0 in its first life.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Context(Mapping[str, Any]):
     report_status: Callable[[str], None] = _ignore_status
     dead_letter: DeadLetterFn | None = None
     new_id: Callable[[], str] = _count_up
+    restarts: int = 0
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, name: str, config: Any) -> Self:

@@ -7,16 +7,15 @@ without one is a source. Keyword-only parameters are its settings, resources of 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from itertools import repeat
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import anyio
 import msgspec
 
-from headrace.exceptions import ConfigError
+from headrace.exceptions import ConfigError, ReaderEndedError
 from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
@@ -26,7 +25,7 @@ from headrace.model.settings import convert_settings
 from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
-from .function_outputs import Outputs
+from .function_outputs import Outputs, outputs_of, tells_of_readers
 from .function_settings import refuse_options, resources_for
 from .function_signature import is_async, is_truthful, parameters, ports, title, yields
 from .function_source import send_yielded
@@ -36,6 +35,7 @@ from .resource import ResourceNeed
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_METAS = 1024  # as many as there may be messages in a batch
 
 
 class ComponentFunction(Generic[P, R]):
@@ -127,6 +127,7 @@ class FunctionComponent(HarnessComponent):
         self.resource_needs: Mapping[str, ResourceNeed] = function.resource_needs
         self._arguments: dict[str, Any] = self.config
         self._meta: Meta | None = None
+        self._metas: deque[Meta | None] = deque(maxlen=_METAS)
         self._again = False  # whether messages come that an earlier life has left
         self.outputs = Outputs({})
         self.stage: Stage = stage_of(function.fn, function.fn)
@@ -158,6 +159,15 @@ class FunctionComponent(HarnessComponent):
         self.stage = stage_of(self._bound(), self.function.fn)
         stream: Any = self.receive_streams["in"]
         self._again = getattr(stream, "has_redeliveries", False)
+        try:
+            await self._work_through(stream)
+        except (ReaderEndedError, BaseExceptionGroup) as error:
+            if tells_of_readers(error) and hasattr(stream, "inlet"):
+                stream.inlet.settle_all("dropped", "reader_ended")  # what they gave has reached nobody
+            raise
+
+    async def _work_through(self, stream: Any) -> None:
+        """Work on all messages of the input."""
         if self.away is not None:
             await self.away.work(self, stream)
             return
@@ -225,11 +235,15 @@ class FunctionComponent(HarnessComponent):
 
     def begin(self, messages: Iterable[Any], batch: Batch) -> None:
         """Take note of messages that are received next, and on which the function was called already."""
-        results = iter(messages)
-        for result in batch.unfinished:
-            self.begun.append(Begun(next(results), result, meta=self._meta))
+        if not batch.open:
+            return
+        known = [*repeat(None, batch.open), *self._metas][-batch.open :]
+        results = zip(messages, known, strict=False)
+        for result, (message, meta) in zip(batch.unfinished, results, strict=False):
+            self.begun.append(Begun(message, result, meta=meta))
         if batch.error is not None:
-            self.begun.append(Begun(next(results), error=batch.error, meta=self._meta))
+            message, meta = next(results)
+            self.begun.append(Begun(message, error=batch.error, meta=meta))
 
     def _already_begun(self, message: object) -> Begun | None:
         """Return what is known of a message; forget all if it is not among those that were begun."""
@@ -267,10 +281,10 @@ class FunctionComponent(HarnessComponent):
                         meta = self.next_meta(meta, attempt)
                         _note(stream, attempt - 1, meta)
                         arguments = {**arguments, self.function.meta_parameter: meta}
-                    return await _outputs_of(self.function.fn(message, **arguments))
+                    return await outputs_of(self.function.fn(message, **arguments))
                 if begun.error is not None:
                     raise begun.error
-                return await _outputs_of(begun.result)
+                return await outputs_of(begun.result)
             except Exception as error:
                 if attempt >= self.attempts.attempts:
                     failed = Begun(message, error=error, meta=meta)
@@ -287,6 +301,7 @@ class FunctionComponent(HarnessComponent):
 
     def _call_with_new_meta(self, message: object) -> Any:
         self._meta = self.next_meta(None, 1)
+        self._metas.append(self._meta)
         return self.function.fn(message, **self._arguments, **{self.function.meta_parameter: self._meta})
 
     def next_meta(self, known: Meta | None, attempt: int) -> Meta:
@@ -391,21 +406,6 @@ def component(
         return ComponentFunction(plain, policy, when)
 
     return decorate if fn is None else decorate(fn)
-
-
-async def _outputs_of(result: Any) -> list[Any]:
-    """Return what comes of one message: what a generator yields, or the result itself, awaited if it has to be."""
-    if inspect.isawaitable(result):
-        result = await result
-    if inspect.isgenerator(result):
-        try:
-            return list(result)
-        finally:
-            result.close()
-    if inspect.isasyncgen(result):
-        async with aclosing(result):
-            return [item async for item in result]
-    return [result]
 
 
 __all__ = ["ComponentFunction", "FunctionComponent", "component"]

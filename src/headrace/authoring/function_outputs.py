@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
+
+from headrace.exceptions import ReaderEndedError
 
 
 class Outputs:
@@ -41,6 +45,8 @@ class Outputs:
 
     def put(self, outputs: Sequence[Any], rejected: Sequence[Any]) -> None:
         """Send at once, without waiting; there must have been room for all but what one message gave."""
+        if outputs and rejected:
+            _rehearse(((self.out, outputs), (self.rejected, rejected)))
         if outputs and self.out is not None:
             self.out.put_all(outputs)
         if rejected and self.rejected is not None:
@@ -58,24 +64,61 @@ class Outputs:
     async def send(self, outputs: Sequence[Any], rejected: Sequence[Any]) -> None:
         """Send what one message gave: wait for room for the first output, and then send all of them at once.
 
-        A cancelled call has sent none, on the edges of a harness.
+        A call that is cancelled, or fails, has sent none, on the edges of a harness.
         """
+        if self.out is not None and len(outputs) == 1 and not rejected:
+            await self.out.send(outputs[0])
+            return
+        ways = ((self.out, outputs), (self.rejected, rejected))
+        _rehearse(ways)
         waited = False
-        for port, items in ((self.out, outputs), (self.rejected, rejected)):
-            if port is None or not items:
-                continue
-            if not hasattr(port, "put_all"):
-                for item in items:
-                    await port.send(item)
-            elif waited:
-                port.put_all(items)
-            else:
-                await port.send(items[0])
-                if len(items) > 1:
-                    port.put_all(items[1:])
+        for port, items in ways:
+            if items and port is not None:
+                await _send_all(port, items, at_once=waited)
                 waited = True
+
+
+async def _send_all(port: Any, items: Sequence[Any], *, at_once: bool) -> None:
+    """Send all of some items together: at once, or when there is room for the first one."""
+    if not hasattr(port, "put_all"):
+        for item in items:
+            await port.send(item)
+    elif at_once:
+        port.put_all(items)
+    else:
+        await port.send(items[0])
+        if len(items) > 1:
+            port.put_all(items[1:])
+
+
+def _rehearse(ways: Iterable[tuple[Any, Sequence[Any]]]) -> None:
+    for port, items in ways:
+        if items and hasattr(port, "rehearse"):  # else AnyIO's own
+            port.rehearse(items)
+
+
+async def outputs_of(result: Any) -> list[Any]:
+    """Return what comes of one message: what a generator yields, or the result itself, awaited if it has to be."""
+    if inspect.isawaitable(result):
+        result = await result
+    if inspect.isgenerator(result):
+        try:
+            return list(result)
+        finally:
+            result.close()
+    if inspect.isasyncgen(result):
+        async with aclosing(result):
+            return [item async for item in result]
+    return [result]
+
+
+def tells_of_readers(error: BaseException) -> bool:
+    """Whether an error only says that nobody reads the outputs any more."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(tells_of_readers(one) for one in error.exceptions)
+    return isinstance(error, ReaderEndedError)
 
 
 _UNLIMITED = 1 << 30
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "outputs_of", "tells_of_readers"]

@@ -57,25 +57,25 @@ def is_async(fn: Callable[..., Any]) -> bool:
 
 
 def is_truthful(fn: Callable[..., Any]) -> bool:
-    """Return whether a function says that it returns or yields only messages whose truth is cheap to ask.
+    """Return whether a function says that it returns or yields only messages whose truth is cheap to ask, or None.
 
-    Then a result that is true is a message. One that is false may be one too, or None, or ``Rejected``: an
-    annotation may be wrong about these. What a wrapper returns is not what it says.
+    Then a result that is true is a message, unless the annotation is wrong. What a wrapper returns is not what it
+    says.
     """
     inner = underlying(fn)
     kind = _bare(read_function(inner).types.get("return", Any))
     kind = _bare(_produced(fn, kind)) if yields(fn) else kind
-    return not hasattr(inner, "__wrapped__") and _has_cheap_truth(_without_none_and_rejected(kind))
+    return not hasattr(inner, "__wrapped__") and _has_cheap_truth(kind)
 
 
 def _has_cheap_truth(kind: Any) -> bool:
     """Whether asking an object of a type for its truth calls no code of others."""
     if get_origin(kind) in (Union, types.UnionType):
-        return all(_has_cheap_truth(member) for member in get_args(kind))
+        return all(member is type(None) or _has_cheap_truth(member) for member in get_args(kind))
     kind = get_origin(kind) or kind
     if kind in _BUILTINS or is_typeddict(kind):
         return True
-    plain = type(kind) in (type, type(msgspec.Struct)) and kind not in (object, type(None))
+    plain = type(kind) in (type, type(msgspec.Struct)) and kind not in (object, type(None), Rejected)
     return plain and not any(hasattr(kind, name) for name in ("__bool__", "__len__", "__await__", "__iter__"))
 
 

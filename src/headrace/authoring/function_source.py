@@ -10,6 +10,8 @@ from typing import Any
 
 from anyio.lowlevel import checkpoint
 
+from headrace.model.message import rejections_made
+
 from .function_outputs import Outputs
 from .function_stage import LONG_ENOUGH, sorted_out
 
@@ -59,6 +61,7 @@ async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:
         room = outputs.look()
     wanted = max(min(room, turn.span), 1)
     batch: list[Any] = []
+    rejections = rejections_made()
     error = None
     ended = False
     try:
@@ -71,7 +74,8 @@ async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:
                 break
     except BaseException as raised:  # what it has yielded before goes first
         error = raised
-    good, rejected = sorted_out(batch, truthful=turn.truthful)
+    truthful = turn.truthful and rejections_made() == rejections  # else the annotation is wrong
+    good, rejected = sorted_out(batch, truthful=truthful)
     if room > 0:
         outputs.put(good, rejected)
     else:

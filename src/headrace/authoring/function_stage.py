@@ -16,7 +16,7 @@ from time import perf_counter
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any, Literal
 
-from headrace.model.message import Meta, Rejected
+from headrace.model.message import Meta, Rejected, rejections_made
 
 from .function_signature import is_async, is_truthful, underlying
 
@@ -97,6 +97,7 @@ class Stage:
         outputs: list[Any] = []
         unfinished: Sequence[Any] = ()
         error = None
+        rejections = rejections_made()
         try:
             if self.kind == "flat":
                 unfinished = self._expand(messages, room, outputs)
@@ -104,7 +105,8 @@ class Stage:
                 self._map(messages, room if self.kind == "map" else 1, outputs)
         except BaseException as raised:
             error = raised
-        if self.kind == "map" and all_are(self._usual, outputs, truthful=self.truthful):
+        truthful = self.truthful and rejections_made() == rejections  # else the annotation is wrong
+        if self.kind == "map" and all_are(self._usual, outputs, truthful=truthful):
             return Batch([] if self._usual is NoneType else outputs, (), unfinished, error)
         return self._sort_out(outputs, unfinished, error)
 

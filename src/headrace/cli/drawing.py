@@ -75,6 +75,8 @@ def _component(one: ComponentPicture) -> dict[str, Any]:
         "type": one.type,
         "replicas": one.replicas,
         "run_in": one.run_in,
+        "concurrency": one.at_once,
+        "ordered": one.ordered,
         "inputs": [_input(port, one.replicas) for port in one.inputs],
         "outputs": [{**_port(port), "fan_out": port.fan_out} for port in one.outputs],
     }

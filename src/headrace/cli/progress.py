@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from headrace.model.component_status import ComponentState, ComponentStatus, Transition
-from headrace.model.report import Phase
 from headrace.runtime.statistics import EdgeStatistics
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
@@ -24,11 +23,6 @@ _TICK = 0.2
 _WINDOW = 5  # ticks over which throughput is measured
 _NAMES = 8
 _QUIET = (ComponentState.STOPPING,)  # said a moment before ``stopped``, so it is not news
-_PHASES: dict[ComponentState, Phase] = {
-    ComponentState.RUNNING: "process",
-    ComponentState.STOPPING: "cleanup",
-    ComponentState.STOPPED: "cleanup",
-}
 
 
 class Progress:
@@ -102,7 +96,8 @@ class Progress:
     def _tell_failure(self, name: str, move: Transition) -> None:
         if move.error is None or self._is_silent:
             return
-        phase = _PHASES.get(move.source, "setup")
+        run = self._harness._run
+        phase = "process" if run is None else run._lifecycle.phase_of(name)
         crash = self._harness.last_crash(name)
         crash = crash if crash is not None and crash.error is move.error else None
         card = failure_card(name, phase, move.error, debug=self._debug, crash=crash)

@@ -216,9 +216,8 @@ class _Session:
             return 128 + self.guard.signal
         if report is not None and not self.harness.running:
             return report.exit_code(allow_dead=self.options.allow_dead) or OVERRAN
-        states = [one.state for one in self.harness.statistics().components.values()]
-        failed = self.harness.first_failure is not None or ComponentState.ERROR in states
-        return 1 if failed else OVERRAN
+        parts = self.harness.statistics().components.values()
+        return 1 if any(one.failed or one.state is ComponentState.ERROR for one in parts) else OVERRAN
 
     def _tell_last(self) -> None:
         stuck = who_is_stuck(self.harness)

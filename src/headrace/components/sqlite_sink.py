@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In, Out
-from headrace.exceptions import ComponentError, ConfigError, HeadraceError
+from headrace.exceptions import ComponentError, ConfigError, HeadraceError, UnavailableError
 from headrace.model.message import Rejected
 
 from .rows import Row, lacking, picker, require_names
@@ -29,8 +29,9 @@ class SqliteSink(HarnessComponent):
     Rows that the table refuses (a missing field, a value SQLite cannot hold, a key that is there already) go
     to ``rejected``, the rest of their batch is written. Rows are acknowledged after they were written: a
     database that cannot be written crashes the component, and nothing of that batch is in the table, nor in
-    the books as delivered. What it has when it is cancelled, or finds on its edge then, is written before the
-    component ends. ``replace`` empties the table when the component starts to run.
+    the books as delivered; after a restart the batch comes again, and no row is to blame. What it has when the run
+    is cancelled, or finds on its edge then, is written before it ends. ``replace`` empties the table when the
+    component starts to run, but not when it is restarted.
 
     Args:
         name: Names the component.
@@ -105,6 +106,7 @@ class SqliteSink(HarnessComponent):
         self._fields = list(typed)
         self._values_of = picker(self._fields)
         self._prepared = False
+        self._restarted = False
         self._batch: list[Row] = []
         self._turned_away: list[Rejected[Any]] = []
 
@@ -117,6 +119,7 @@ class SqliteSink(HarnessComponent):
         self._begin()
         await self._in_thread(self._table.open)
         await super().setup(harness_context)
+        self._restarted = self.context is not None and self.context.restarts > 0
 
     async def process(self) -> None:
         """Write all rows.
@@ -129,25 +132,39 @@ class SqliteSink(HarnessComponent):
         async for batch in self.in_.batch(self.config.batch_size, within=self.config.flush_every):
             self._batch = batch
             await self._flush()
+            self._acknowledge_written(batch)
             while self._turned_away:
-                await self.rejected.send(self._turned_away[0])
+                turned_away = self._turned_away[0]
+                await self.rejected.send(turned_away)
+                self.in_.ack(turned_away.message)
                 self._turned_away.pop(0)
+
+    def _acknowledge_written(self, batch: Sequence[Row]) -> None:
+        """Acknowledge what was written at once, so that it does not come again, whatever happens next."""
+        refused = {id(turned_away.message) for turned_away in self._turned_away}
+        if not refused:
+            self.in_.ack()
+        for row in batch if refused else ():
+            if id(row) not in refused:
+                self.in_.ack(row)
 
     async def _flush(self) -> None:
         """Write the batch. A cancellation takes effect before the transaction or after it, never within."""
-        if self._batch:
+        batch, self._batch = self._batch, []
+        if batch:
             try:
-                await self._in_thread(self._write, self._batch)
-            except ComponentError:
-                self._batch = []  # they are dead letters now
+                await self._in_thread(self._write, batch)
+            except ComponentError:  # they come again, or are dead letters now
                 raise
-            self._batch = []
+            except BaseException:
+                self._batch = batch
+                raise
 
     # --- in the thread -----------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         if not self._prepared:
-            self._table.prepare(self._columns)
+            self._table.prepare(self._columns, keep=self._restarted)
             self._prepared = True
 
     def _write(self, rows: Sequence[Row]) -> None:
@@ -194,7 +211,7 @@ class SqliteSink(HarnessComponent):
         try:
             return await anyio.to_thread.run_sync(fn, *args, limiter=self._thread)
         except HeadraceError as error:
-            raise ComponentError(f"{self.name}: {error}", component=self.name) from error
+            raise UnavailableError(f"{self.name}: {error}", component=self.name) from error
 
     async def cleanup(self) -> None:
         """Write what was received and is not written yet, and close the database and the streams.
@@ -205,21 +222,31 @@ class SqliteSink(HarnessComponent):
         try:
             await self._write_rest()
         finally:
-            for turned_away in self._turned_away:
+            for turned_away in () if self._is_retired else self._turned_away:
                 self._log_lost(turned_away.reason)
             with anyio.move_on_after(_CLOSING, shield=True):
                 await anyio.to_thread.run_sync(self._table.close, limiter=self._thread)
                 await super().cleanup()
 
     async def _write_rest(self) -> None:
-        """Write what a cancellation has left: in hand, or on the edge, where what was gathered went back to."""
-        await self._flush()
+        """Write what a cancellation has left: in hand, or on the edge, where what was gathered went back to.
+
+        Before a restart there is nothing to write: all of it comes again.
+        """
         stream = self.receive_streams.get("in")
+        if self._is_retired:
+            return
+        await self._flush()
         while stream is not None and stream.statistics().current_buffer_used:
             self._batch = await self.in_.receive_many(self.config.batch_size)
             await self._flush()
         if stream is not None:
             self.in_.settle("acknowledged")
+
+    @property
+    def _is_retired(self) -> bool:
+        """Whether another life follows, to which all that is in hand comes again."""
+        return bool(getattr(self.receive_streams.get("in"), "closed", False))
 
     def _log_lost(self, reason: str) -> None:
         if self.context is not None and self.context.logger is not None:

@@ -91,17 +91,18 @@ class SqliteTable:
         """
         self._definition(columns)
 
-    def prepare(self, columns: Mapping[str, str]) -> None:
+    def prepare(self, columns: Mapping[str, str], *, keep: bool = False) -> None:
         """Make the table as ``mode`` says.
 
         Args:
             columns: The columns with their types; a type may be empty.
+            keep: Whether what is in it stays there, whatever ``mode`` says.
 
         Raises:
             HeadraceError: The database refuses.
             ConfigError: A column cannot be.
         """
-        statements = self._definition(columns)
+        statements = self._definition(columns, keep=keep)
         self._columns = tuple(columns)
         with self._named_errors(), self._transaction() as connection:
             for statement in statements:
@@ -137,7 +138,7 @@ class SqliteTable:
 
     # --- how ---------------------------------------------------------------------------------------
 
-    def _definition(self, columns: Mapping[str, str]) -> list[str]:
+    def _definition(self, columns: Mapping[str, str], *, keep: bool = False) -> list[str]:
         if not columns:
             raise ConfigError(f"table '{self.table}' has no columns", field="columns")
         key = self._primary_key
@@ -153,7 +154,7 @@ class SqliteTable:
         if len(key) > 1:
             parts.append(f"PRIMARY KEY ({_list_of(key)})")
         body = f"{self._name} ({', '.join(parts)})"
-        if self._mode == "replace":
+        if self._mode == "replace" and not keep:
             return [f"DROP TABLE IF EXISTS {self._name}", f"CREATE TABLE {body}"]
         return [f"CREATE TABLE IF NOT EXISTS {body}"]
 

@@ -57,6 +57,7 @@ CODES: Mapping[str, str] = {
     "W304": "no component asks for a resource",
     "W305": "the type of a port is not known at run time",
     "W306": "a system without components",
+    "W307": "more attempts than there may be restarts",
     "W310": "a call that blocks the event loop",
     "W311": "a coroutine that is not awaited",
     "W312": "a detached task, or what works on asyncio only",

@@ -20,8 +20,17 @@ class PortPicture:
 
 @dataclass(frozen=True, slots=True)
 class ComponentPicture:
-    """A component: its name, ``module:name`` of what it is made of, its ports, how many replicas it has, and where
-    its function works.
+    """A component, as far as it can be seen from outside.
+
+    Attributes:
+        name: Its name.
+        type: ``module:name`` of what it is made of.
+        inputs: Its input ports.
+        outputs: Its output ports.
+        replicas: How many there are of it.
+        run_in: Where its function works.
+        at_once: How many messages that works on at once.
+        ordered: Whether its outputs keep the order of the messages.
     """
 
     name: str
@@ -30,12 +39,17 @@ class ComponentPicture:
     outputs: tuple[PortPicture, ...] = ()
     replicas: int = 1
     run_in: RunIn = "loop"
+    at_once: int = 1
+    ordered: bool = True
 
     @property
     def times(self) -> str:
-        """How many there are of it, and where they work, as it stands behind its name; nothing where as usual."""
+        """How many there are of it, and how they work, as it stands behind its name; nothing where as usual."""
         number = "" if self.replicas == 1 else f" x{self.replicas}"
-        return number if self.run_in == "loop" else f"{number} ({self.run_in})"
+        notes = [] if self.run_in == "loop" else [str(self.run_in)]
+        if self.at_once > 1:
+            notes += [f"{self.at_once} at once"] if self.ordered else [f"{self.at_once} at once", "unordered"]
+        return f"{number} ({', '.join(notes)})" if notes else number
 
     @property
     def title(self) -> str:

@@ -18,6 +18,8 @@ from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
 
+from .dead_letters import DeadLetterStore
+
 DRIVEN = "driven_coroutine"
 """The local variable in which a generator of ours keeps the coroutine that it drives by hand."""
 
@@ -64,8 +66,7 @@ def _full_hand(frame: Any) -> str:
     """Say of whom a wait for an ``ack()`` is; nothing for any other frame of ours."""
     if frame.f_code is not ManualReceiveStream.wait_for_ack.__code__:
         return ""
-    stream = frame.f_locals["self"]
-    return f"an ack() on {stream.inlet.name}: {stream.max_unacked} are unacknowledged (max_unacked)"
+    return ManualReceiveStream.what_for(frame.f_locals["self"])
 
 
 def _in_ours(frame: Any) -> str:
@@ -77,6 +78,8 @@ def _in_ours(frame: Any) -> str:
         return f"a message on {inlet.name}{' (paused)' if inlet.paused else ''}"
     if frame.f_code is EdgeSendStream._wait_and_send.__code__:
         return "room on " + " or ".join(edge.key for edge in frame.f_locals["edges"])
+    if frame.f_code is DeadLetterStore.put.__code__:
+        return f"room among the dead letters (limit {frame.f_locals['self'].limit:,})"
     return "its turn in the event loop" if frame.f_code is Pace.give_way.__code__ else ""
 
 

@@ -29,6 +29,12 @@ class ContextCalls:
         self._dead_letters = dead_letters
         self._logger = logger
 
+    @property
+    def restarts(self) -> int:
+        """How many lives the component has had, when it is about to have another."""
+        one = self._running.get(self._name)
+        return 0 if one is None else one.restarts + 1
+
     def spawn(self, fn: Callable[..., Any], *args: object, **options: Any) -> None:
         """Start a task in the component's own task group."""
         one = self._running.get(self._name)

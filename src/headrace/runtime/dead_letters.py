@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Self
 
 import anyio
@@ -44,9 +44,15 @@ class DeadLetterStore:
         """How many letters were ever stored: the number of the last one."""
         return self._count
 
-    def letters(self, number: int | None = None) -> tuple[DeadLetter, ...]:
-        """Return what is stored, oldest first: all, or the letter of a number."""
-        return tuple(letter for letter in self._letters.values() if number in (None, letter.number))
+    def letters(
+        self, number: int | None = None, components: Container[str] | None = None
+    ) -> tuple[DeadLetter, ...]:
+        """Return what is stored, oldest first: all, or the letter of a number, or those of some components."""
+        return tuple(
+            letter
+            for letter in self._letters.values()
+            if number in (None, letter.number) and (components is None or letter.component in components)
+        )
 
     async def put(
         self,
@@ -98,9 +104,9 @@ class DeadLetterStore:
             self._count, component, edge, message, error, text, attempts, self._clock(), id
         )
 
-    def discard(self, number: int | None = None) -> int:
-        """Forget one letter, or all of them; returns how many were forgotten."""
-        numbers = list(self._letters) if number is None else [n for n in (number,) if n in self._letters]
+    def discard(self, letters: Iterable[DeadLetter]) -> int:
+        """Forget letters, as far as they are there; returns how many were forgotten."""
+        numbers = [letter.number for letter in letters if letter.number in self._letters]
         for gone in numbers:
             del self._letters[gone]
         if numbers and self._room is not None:
@@ -112,19 +118,29 @@ class DeadLetterStore:
 class DeadLetters(tuple[DeadLetter, ...]):
     """The letters of a system at one moment, oldest first.
 
-    ``await letters.redrive()`` sends them once more to the components that failed on them.
+    ``await letters.redrive()`` sends them once more to the components that failed on them, ``letters.discard()``
+    forgets them.
     """
 
     _redrive: Callable[[Iterable[DeadLetter]], Awaitable[int]]
+    _discard: Callable[[Iterable[DeadLetter]], int]
 
     @classmethod
     def of(
-        cls, letters: Iterable[DeadLetter], redrive: Callable[[Iterable[DeadLetter]], Awaitable[int]]
+        cls,
+        letters: Iterable[DeadLetter],
+        redrive: Callable[[Iterable[DeadLetter]], Awaitable[int]],
+        discard: Callable[[Iterable[DeadLetter]], int],
     ) -> Self:
-        """Return letters that know how to be sent again."""
+        """Return letters that know how to be sent again, and how to be forgotten."""
         made = cls(letters)
         made._redrive = redrive
+        made._discard = discard
         return made
+
+    def discard(self) -> int:
+        """Forget these letters; returns how many were still there. Components that wait for room go on."""
+        return self._discard(self)
 
     async def redrive(self) -> int:
         """Send these letters once more; see ``SystemExecutionHarness.redrive``.

@@ -51,7 +51,18 @@ class CycleUnit:
             self._stirred.set()
 
     async def watch(self) -> None:
-        """Wait until the cycle has come to rest, and end its inner edges."""
+        """Wait until the cycle has come to rest for good, and end its inner edges.
+
+        Where it rests while batches are gathered that nothing will be added to, these come first.
+        """
+        await self._wait_for_rest()
+        inlets = [inlet for one in self._members for inlet in one.member.inlets.values()]
+        while sum(inlet.complete_batches() for inlet in inlets):
+            await self._wait_for_rest()
+        for edge in self._inner:
+            edge.end_sender()
+
+    async def _wait_for_rest(self) -> None:
         pause = _LOOK_AGAIN
         while not self._at_rest():
             # What settles or drops a message, or ends a task we do not know, does not stir: look again anyway.
@@ -60,8 +71,6 @@ class CycleUnit:
             pause = min(1.7 * pause, 1) if waiting.cancelled_caught else _LOOK_AGAIN
             self._stirred = anyio.Event()
             await checkpoint()  # whoever was woken goes first
-        for edge in self._inner:
-            edge.end_sender()
 
     def is_cut_off(self) -> bool:
         """Whether nothing can come from outside any more."""

@@ -73,6 +73,10 @@ class FusedOut:
         else:
             self._stream.put_all(items)
 
+    def rehearse(self, items: Sequence[Any]) -> None:
+        """Raise what keys or copies of messages raise, before any of them is sent."""
+        self._stream.rehearse(items)
+
     async def send(self, item: Any) -> None:
         """Send a message to the reader, which does its work itself."""
         await self._stream.send(item)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+import gc
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from .member import Member
@@ -24,12 +25,13 @@ class Gathered:
         member: The component.
     """
 
-    __slots__ = ("_done", "_member", "_numbers")
+    __slots__ = ("_before", "_done", "_member")
 
     def __init__(self, member: Member) -> None:
         self._member = member
         self._done = _messages_done(member)
-        self._numbers = _numbers_of(member)
+        watched = is_made_anew(member) and getattr(member.component, "accumulates", None) is None
+        self._before = Counter(_amounts(_values_of(member.component))) if watched else None
 
     def lost(self) -> str:
         """Return what is gone with the life, in a few words; nothing where nothing is."""
@@ -37,27 +39,45 @@ class Gathered:
         if says is True:
             count = _messages_done(self._member) - self._done
             return f"what it had gathered from {count:,} messages" if count else ""
-        if says is not None:
+        if self._before is None:
             return ""
-        now = _numbers_of(self._member)
-        return ", ".join(name for name, number in now.items() if self._numbers.get(name, 0) != number)
+        return ", ".join(self._changed(getattr(self._member.component, "__dict__", {})))
+
+    def _changed(self, attributes: dict[str, Any]) -> Iterator[str]:
+        """Yield the names of attributes that hold an amount which was not there in the beginning."""
+        before = Counter(self._before)
+        for name, value in attributes.items():
+            for amount in _amounts([value]):
+                if before[amount]:
+                    before[amount] -= 1
+                elif name not in _NOT_STATE and (len(value) if isinstance(value, _COUNTED) else value):
+                    yield name
 
 
 def _messages_done(member: Member) -> int:
     return sum(edge.acknowledged for inlet in member.inlets.values() for edge in inlet.lanes)
 
 
-def _numbers_of(member: Member) -> Mapping[str, Any]:
-    """Return the numbers among the attributes of a component, and the sizes of its collections."""
-    if not is_made_anew(member):
-        return {}
-    found: dict[str, Any] = {}
-    for name, value in getattr(member.component, "__dict__", {}).items():
-        if isinstance(value, _COUNTED) and name not in _NOT_STATE:
-            found[name] = len(value)
+def _values_of(component: Any) -> list[Any]:
+    """Return the values of an object's attributes, without their names.
+
+    To ask for ``__dict__`` would make each later look at an attribute slower (CPython 3.11 and 3.12): 28 ns a
+    message and hop in a component that sends by ``self.out``.
+    """
+    held = gc.get_referents(component)
+    for value in held:
+        if type(value) is dict and not _NOT_STATE.isdisjoint(value):
+            return list(value.values())  # this is ``__dict__``: somebody has asked for it
+    return held
+
+
+def _amounts(values: Iterable[Any]) -> Iterator[Hashable]:
+    """Yield the numbers among values, and the collections with their sizes."""
+    for value in values:
+        if isinstance(value, _COUNTED):
+            yield id(value), len(value)
         elif type(value) in (int, float, complex):
-            found[name] = value
-    return found
+            yield value
 
 
 __all__ = ["Gathered"]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from headrace.authoring.function_component import FunctionComponent
+from headrace.exceptions import UnavailableError
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
 from headrace.streams.edge import Settlement
@@ -14,6 +15,7 @@ from headrace.streams.inlet import AnyInlet
 from headrace.streams.redelivery import Redelivery
 
 from .dead_letters import DeadLetterStore
+from .driven import leaves
 from .wiring import Member
 
 PutAway = Callable[..., Awaitable[None]]
@@ -115,7 +117,8 @@ class Hands:
         if inlet.ended:
             for edge, message in inlet.settle_all("dead_lettered"):
                 self._dead_letters.put_now(member.name, message, error, attempts=1, edge=edge.key)
-        return inlet.take_hands_back(crashed=True)
+        blameless = all(isinstance(leaf, UnavailableError) for leaf in leaves(error))
+        return inlet.take_hands_back(crashed=not blameless)
 
     def _count(self, again: list[Redelivery[object]]) -> None:
         self.redelivered.update(one.edge.key for one in again)

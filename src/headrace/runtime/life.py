@@ -77,7 +77,7 @@ class Life:
         waiting: set[Waiter] = set()
         for inlet in self._member.inlets.values():
             waiters = [waiter for handle in inlet.handles for waiter in handle.waiters]
-            at_work = any(handle.has_hand and not handle.closed for handle in inlet.handles)
+            at_work = any(handle.is_at_work and not handle.closed for handle in inlet.handles)
             if at_work or inlet.has_message or any(waiter.served for waiter in waiters):
                 return False
             waiting |= set(waiters)
@@ -95,6 +95,11 @@ class Life:
         """Cancel all of it, for good."""
         self.insist()
         self._scope.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Let it end with an error: one of a task of its own, or one that somebody injects."""
+        self.errors.append(error)
+        self.cancel()
 
     def spawn(
         self, fn: Callable[..., Coroutine[Any, Any, Any]], *args: object, name: str | None = None
@@ -147,9 +152,7 @@ class Life:
             if real is None:
                 raise
             if not _is_normal_end(real):
-                self.errors.append(real)
-                self.insist()
-                self._scope.cancel()
+                self.fail(real)
         finally:
             self._at_work.remove(driven)
             self.forced_at = self.forced_at or driven.forced

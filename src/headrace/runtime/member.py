@@ -174,7 +174,7 @@ def own_acks(what: Any) -> Acknowledgement:
 
 def own_restart(what: Any) -> RestartPolicy | None:
     """Return what a component, its class or its function says of restarts; None where it says nothing."""
-    said = getattr(getattr(what, "function", what), "restart", None)
+    said = getattr(what.function if isinstance(what, FunctionComponent) else what, "restart", None)
     return RestartPolicy.of(said) if isinstance(said, (RestartPolicy, str)) else None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from headrace.authoring.function_component import FunctionComponent
+from headrace.model.options import Attempts
 from headrace.model.picture import ComponentPicture, LinkPicture, Picture, PortPicture
 from headrace.model.port import Port, type_name
 
@@ -50,7 +52,14 @@ def _component(registered: str, wiring: Wiring) -> ComponentPicture:
         _ports(member.ports.outputs, outputs),
         len(wiring.members_of(registered)),
         run_in_of(member.component),
+        *_concurrency(member.component),
     )
+
+
+def _concurrency(component: Any) -> tuple[int, bool]:
+    """Return how many messages it works on at once, and whether their order is kept."""
+    policy = component.attempts if isinstance(component, FunctionComponent) else Attempts()
+    return policy.concurrency, policy.ordered
 
 
 def _ports(declared: Mapping[str, Port] | None, used: Mapping[str, str]) -> tuple[PortPicture, ...]:

@@ -52,7 +52,7 @@ class Redriving:
         for key, some in back.items():
             edge = self._wiring.edges[key]
             for letter in some:
-                self._dead_letters.discard(letter.number)
+                self._dead_letters.discard([letter])
                 if letter.number > self.before:  # it is in the books of this run: not dead after all
                     edge.dead_lettered -= 1
                     self.revived += 1

@@ -60,6 +60,19 @@ class Roster:
         found = self.members.get(name)
         return self.replicas[name].members if found is None else (found,)
 
+    def names_behind(self, name: str | None) -> tuple[str, ...] | None:
+        """Return the names of the members behind a name; None for None.
+
+        Raises:
+            UnknownComponentError: Nothing has this name.
+        """
+        if name is None:
+            return None
+        if self.get(name) is None:
+            hint = did_you_mean(name, self.registered)
+            raise UnknownComponentError(f"no component is named '{name}'", hint=hint)
+        return tuple(member.name for member in self.members_of(name))
+
     def member_of(self, name: str) -> Member:
         """Return the member behind a name, of replicas the first: all declare the same."""
         return self.members_of(name)[0]

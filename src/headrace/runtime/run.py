@@ -403,6 +403,7 @@ class Run:
             report_status=calls.report_status,
             dead_letter=calls.dead_letter,
             new_id=self._new_id,
+            restarts=calls.restarts,
         )
 
 

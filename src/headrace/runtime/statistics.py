@@ -57,6 +57,7 @@ class ComponentStatistics:
         redelivered: How many messages it was given once more, because it had them in hand when a life of it ended.
         last_error: What it has failed with last in the run, in a line; empty where it has not.
         next_restart_in: Seconds until it is restarted, where it waits for that; None where it does not.
+        failed: Whether it has failed for good in the run.
         waiting_for: What it waits for; None where it does not run.
     """
 
@@ -71,6 +72,7 @@ class ComponentStatistics:
     redelivered: int = 0
     last_error: str = ""
     next_restart_in: float | None = None
+    failed: bool = False
     waiting_for: WaitingFor | None = None
 
 
@@ -193,6 +195,7 @@ def _lives(one: Supervised | None) -> dict[str, Any]:
         "restarts": one.restarts,
         "redelivered": one.redelivered,
         "last_error": "" if one.last_error is None else describe(one.last_error),
+        "failed": one.error is not None,
         "next_restart_in": None if at is None else max(0.0, at - time.monotonic()),
     }
 

@@ -157,9 +157,16 @@ class Supervised:
         return self._life.at_work if self.between is None else ()
 
     @property
+    def lives(self) -> bool:
+        """Whether it runs, be it that it is to end for the sake of others."""
+        return self.alive and (self.between is None or (self.left is not None and not self.left.is_set()))
+
+    @property
     def awaiting(self) -> str:
         """Where it waits, as a line of its own source, or what for between two lives."""
-        return self._life.awaiting if self.between is None else self.between.awaiting(self)
+        if self.between is None or self.lives:
+            return self._life.awaiting
+        return self.between.awaiting(self)
 
     @property
     def rests(self) -> bool:
@@ -218,6 +225,11 @@ class Supervised:
             tuple(troubles),
         )
 
+    def inject(self, error: BaseException) -> None:
+        """Let it crash where it waits, as if a task of its own had failed; nothing happens between two lives."""
+        if self.between is None and self.alive:
+            self._life.fail(error)
+
     # --- a life ----------------------------------------------------------------------------------------
 
     def be_reborn(self) -> None:
@@ -226,6 +238,7 @@ class Supervised:
         self.next_restart = None
         self.between = None
         self.stopping = ""
+        self.forced_at = ""
         self._life = Life(self.member, self._task_has_ended)
 
     async def run(self) -> None:
@@ -251,7 +264,8 @@ class Supervised:
             self._has_crashed(_one_of(self._life.errors))
         elif ended == "returned":
             self._has_returned()
-        elif self.stopping == "restart":
+        elif self.stopping == "restart" and self.between is not None:
+            self._counter.interrupted()
             self._lose_state()
             self.hands.keep(self.member)
         elif self.stopping == "grace" and not self.forced_at:
@@ -309,9 +323,9 @@ class Supervised:
     # --- verdicts --------------------------------------------------------------------------------------
 
     def fails(self, error: BaseException, phase: Phase = "process") -> Restart | GiveUp:
-        """Return the verdict on an error: what is no ``Exception`` is never restarted."""
+        """Return the verdict on an error: what is no ``Exception``, or comes past the deadline, is given up."""
         verdict: Restart | GiveUp = self._counter.ended(failed=True)
-        if not all(isinstance(leaf, Exception) for leaf in leaves(error)):
+        if self.stopping == "deadline" or not all(isinstance(leaf, Exception) for leaf in leaves(error)):
             verdict = GiveUp()
         if isinstance(verdict, Restart):
             if verdict.number == 1:

@@ -15,12 +15,11 @@ from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
-from headrace.model.report import Crash, DeadLetter, Failure, ShutdownReport
+from headrace.model.report import Crash, DeadLetter, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
 from .collecting import collect
-from .dead_letters import DeadLetters, DeadLetterStore
 from .health import SystemHealth, ask_all, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
@@ -28,12 +27,12 @@ from .raising import raise_system_failed
 from .run import Run
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
-from .system_builder import SystemBuilder
+from .system_letters import SystemLetters
 
 M = TypeVar("M")
 
 
-class SystemExecutionHarness(SystemBuilder):
+class SystemExecutionHarness(SystemLetters):
     """Runs a system of components: sets them up, runs them in one task group, stops them cleanly.
 
     Args:
@@ -71,10 +70,9 @@ class SystemExecutionHarness(SystemBuilder):
         stall_after: float | None = 1.0,
         blocked_after: float | None = 0.5,
     ) -> None:
-        super().__init__(name, buffer_size, restart)
+        super().__init__(name, buffer_size, restart, dead_letter_limit)
         self.strategy = check_strategy(strategy)
         self.timeouts = Timeouts(setup_timeout, cleanup_timeout, shutdown_timeout, source_grace)
-        self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.fuse = fuse
         self.watching = Watching(
             0 if stall_after is None else stall_after, 0 if blocked_after is None else blocked_after
@@ -115,17 +113,8 @@ class SystemExecutionHarness(SystemBuilder):
         run = self._run or self._last
         return take_statistics(self.name, self._run, self.wiring, None if run is None else run.supervised)
 
-    @property
-    def first_failure(self) -> Failure | None:
-        """What has failed for good first in the run under way, or in the last one; None while nothing has."""
-        run = self._run or self._last
-        return None if run is None else run.first_failure
-
     def last_crash(self, name: str) -> Crash | None:
-        """Return the last crash of a component in the run under way, or in the last one; None where none was.
-
-        It is told before the component's status moves to ``error``, so that listeners can ask what follows.
-        """
+        """Return the last crash of a component in this run, or the last; listeners of its status may ask."""
         run = self._run or self._last
         one = None if run is None else run.supervised.get(name)
         return None if one is None else one.crash
@@ -141,14 +130,6 @@ class SystemExecutionHarness(SystemBuilder):
         """
         told = await ask_all(self.wiring, timeout)
         return health_of(self.name, self._run, self.report, self.wiring, told)
-
-    def dead_letters(self) -> DeadLetters:
-        """Return the messages that failed for good, oldest first; ``await letters.redrive()`` tries them again."""
-        return DeadLetters.of(self._dead_letters.letters(), self._redrive)
-
-    def discard_dead_letters(self, number: int | None = None) -> int:
-        """Forget one dead letter, or all; returns how many. Components that wait for room go on."""
-        return self._dead_letters.discard(number)
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -302,23 +283,6 @@ class SystemExecutionHarness(SystemBuilder):
         assert run.report is not None  # whatever happened
         raise_system_failed(run.report)
         return run.report
-
-    async def redrive(self, number: int | None = None) -> int:
-        """Send dead letters once more to the components that failed on them, ahead of other messages.
-
-        During a run they go back to their edges, and this returns at once. Otherwise it makes a run of its own
-        in which the sources stay silent, and returns when that is over.
-
-        Args:
-            number: The number of one letter; all where None.
-
-        Returns:
-            How many went on their way; a letter whose component has ended by itself stays where it is.
-
-        Raises:
-            SystemFailed: That run failed.
-        """
-        return await self._redrive(self._dead_letters.letters(number))
 
     async def _redrive(self, letters: Iterable[DeadLetter]) -> int:
         if self._run is not None:

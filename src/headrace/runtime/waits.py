@@ -21,6 +21,7 @@ from headrace.authoring.function_concurrency import Turns
 from headrace.model.trouble import Wait, span
 from headrace.streams.edge import AnyEdge, Waiter
 from headrace.streams.gate import Gate
+from headrace.streams.manual_stream import ManualReceiveStream
 from headrace.streams.pace import Pace
 from headrace.streams.receive_stream import EdgeReceiveStream
 from headrace.streams.send_stream import EdgeSendStream
@@ -222,6 +223,11 @@ def _thread_with(messages: object) -> str:
     return ""
 
 
+def _for_ack(local: Mapping[str, Any], since: float, where: str) -> Wait:
+    text = ManualReceiveStream.what_for(local["self"])
+    return Wait("await", f"{where}, for {text}" if where else text, since, (), where)
+
+
 def _before_attempt(local: Mapping[str, Any], since: float, where: str) -> Wait:
     text = where or f"the pause before attempt {local.get('attempt', 2)}"
     return Wait("await", text, since, (), where)
@@ -238,6 +244,7 @@ def _sibling(local: Mapping[str, Any], since: float, where: str) -> None:
 _TELLERS: Mapping[CodeType, Callable[[Mapping[str, Any], float, str], Wait | None]] = {
     EdgeReceiveStream.wait.__code__: _receiving,
     EdgeSendStream._wait_and_send.__code__: _sending,
+    ManualReceiveStream.wait_for_ack.__code__: _for_ack,
     DeadLetterStore._wait.__code__: _for_letters,
     Away.run.__code__: _for_workers,
     FunctionComponent._attempt.__code__: _before_attempt,

@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from headrace.model.blueprint import Position, Problem
+from headrace.model.options import Attempts
 from headrace.model.topology import Topology
 
+from .hands import policy_of
 from .own_files import short
 from .resource_use import unused_resources
 from .source_warnings import SourceReader, line_at
@@ -61,7 +63,7 @@ def find_warnings(
         problems += [problem for _, problem in unused]
     if not any_output:
         problems += found.unconnected_outputs(unknown)
-    problems += [*found.cycles(), *found.types(), *found.sources()]
+    problems += [*found.cycles(), *found.types(), *found.sources(), *found.attempts(unknown)]
     if not unknown - set(wiring.registered):  # nothing is missing that might ask for them
         problems += found.unused_resources(
             resource_at or (lambda name: place_of(wiring.resources[name].where, where))
@@ -133,6 +135,22 @@ class _Warnings:
             for sentence in member.ports.unresolved:
                 message, _, mend = sentence.partition(". ")
                 yield _warning(place, "W305", message, mend[:1].lower() + mend[1:])
+
+    def attempts(self, unsure: Collection[str]) -> Iterator[Problem]:
+        """Yield the components that would be given up before a message has had all its attempts."""
+        for name in self._wiring.registered:
+            member = self._wiring.member_of(name)
+            wanted, most = policy_of(member).attempts, member.restart.max_restarts
+            if member.restart.when == "never" or name in unsure or wanted == Attempts().attempts:
+                continue
+            if wanted > most:
+                message = (
+                    f"'{name}' has {wanted} attempts and {most} restarts: a message that crashes it is tried "
+                    f"{most} times, so that it alone cannot bring the system down"
+                )
+                yield _warning(
+                    self._component_at(name), "W307", message, "lower attempts or raise max_restarts"
+                )
 
     def sources(self) -> Iterator[Problem]:
         """Yield what is probably not meant in the sources of the components."""

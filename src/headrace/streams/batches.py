@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -24,11 +25,13 @@ class Batch(Generic[T]):
     Args:
         stream: The handle.
         size: How many messages make it full.
+        within: Seconds after the first one in which it is handed over, full or not.
     """
 
-    __slots__ = ("_missing", "_size", "_stream", "pieces")
+    __slots__ = ("_missing", "_size", "_stream", "_within", "pieces")
 
-    def __init__(self, stream: EdgeReceiveStream[T], size: int) -> None:
+    def __init__(self, stream: EdgeReceiveStream[T], size: int, within: float = math.inf) -> None:
+        self._within = within
         self.pieces: list[Piece] = []
         self._stream = stream
         self._missing = self._size = size
@@ -47,6 +50,8 @@ class Batch(Generic[T]):
 
         A message that is delivered alone is a batch of its own.
         """
+        if not self._missing:
+            return True
         self._stream.give_back()
         inlet = self._stream.inlet
         if self.pieces and inlet.goes_alone:
@@ -60,7 +65,18 @@ class Batch(Generic[T]):
         self._missing = 0 if is_last else self._missing - len(piece.messages)
         return True
 
-    async def gather(self, within: float) -> None:
+    @property
+    def waits_for_ever(self) -> bool:
+        """Whether nothing but further messages lets it be handed over."""
+        return math.isinf(self._within) and self._missing > 0
+
+    def complete(self) -> bool:
+        """Hand it over as it is, where there is anything in it; returns whether there is."""
+        if self.pieces:
+            self._missing = 0
+        return bool(self.pieces)
+
+    async def gather(self) -> None:
         """Take messages until it is full, the time since the first one is up, or no more will come.
 
         Raises:
@@ -69,7 +85,7 @@ class Batch(Generic[T]):
         while not self.pieces:  # a pause takes back what was gathered, and then it begins anew
             self._stream.give_back()
             await self._stream.next_chunk(self.take_more)
-            with suppress(EndOfStream), anyio.move_on_after(within):
+            with suppress(EndOfStream), anyio.move_on_after(self._within):
                 while self._missing:
                     if not self.take_more():
                         await self._stream.wait(self.take_more)
@@ -93,10 +109,10 @@ class Batches(AsyncIterator[list[T]]):
 
     async def __anext__(self) -> list[T]:
         stream = self._stream
-        batch = Batch(stream, self._size)
+        batch = Batch(stream, self._size, self._within)
         stream.gathered.append(batch)
         try:
-            await batch.gather(self._within)
+            await batch.gather()
         except EndOfStream:
             raise StopAsyncIteration from None
         except BaseException:

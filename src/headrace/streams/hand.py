@@ -105,6 +105,7 @@ class Hand(Generic[T]):
         """Hold one message again of those that ``empty`` has returned."""
         piece = Piece(held.edge, [held.message], held.order, () if held.again is None else (held.again,))
         self.hold_pieces([piece])
+        self._tags = [tag._replace(spot=held.spot) for tag in _tags_of(piece)]  # it keeps its place in line
         self.take_all()
         self.note(held.tried, held.meta)
 

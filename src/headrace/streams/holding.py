@@ -66,6 +66,15 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         return bool(self._hand.held()) or any(batch.pieces for batch in self.gathered)
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether something that is in hand goes on, although its component only waits for messages."""
+        return bool(self._hand.held()) or self._gathers
+
+    @property
+    def _gathers(self) -> bool:
+        return any(batch.pieces and not batch.waits_for_ever for batch in self.gathered)
+
+    @property
     def room(self) -> int:
         """How many more messages may be in hand."""
         return UNLIMITED

@@ -233,6 +233,14 @@ class Inlet(Redelivering[T]):
             while self.hungry:
                 self.wake()
 
+    def complete_batches(self) -> bool:
+        """Hand over the batches that are being gathered: nothing will be added. Returns whether there are any."""
+        batches = [batch for handle in self.handles for batch in handle.gathered]
+        found = sum(batch.complete() for batch in batches) > 0
+        while found and self.hungry:
+            self.wake()
+        return found
+
     # --- waiting readers, and the end --------------------------------------------------------------------
 
     def add_hungry(self, waiter: Waiter, *, first: bool) -> None:

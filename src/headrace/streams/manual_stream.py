@@ -34,6 +34,11 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
         self._for_room: list[Waiter] = []
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether something in hand goes on, although its component only waits: who would acknowledge it?"""
+        return self._gathers
+
+    @property
     def room(self) -> int:
         """How many more messages may be in hand."""
         gathered = sum(len(piece.messages) for batch in self.gathered for piece in batch.pieces)
@@ -85,6 +90,10 @@ class ManualReceiveStream(EdgeReceiveStream[T]):
             await waiter.wait()
         finally:
             self._for_room.remove(waiter)
+
+    def what_for(self) -> str:
+        """Say for people what ``wait_for_ack`` waits for."""
+        return f"an ack() on {self.inlet.name}: {self.max_unacked} are unacknowledged (max_unacked)"
 
     def look_again(self) -> None:
         """Let those have a look who wait for room in hand."""

@@ -275,14 +275,28 @@ class Outlet(Spread[T]):
             return min(free, 1)  # what a key or a copy raises is about one message
         return free
 
+    def rehearse(self, items: Sequence[T]) -> None:
+        """Raise what keys or copies of messages raise, before any of them is sent."""
+        copies = any(edge.options.copy for edge in self.open_lanes)
+        for item in items if self.has_key or copies else ():
+            if self.has_key:
+                self.choose(item)
+            if copies:
+                copy.deepcopy(item)
+
     def accept_all(self, items: Sequence[T]) -> None:
-        """Accept messages on all edges they go to, whether there is room or not; where it drops, that is done."""
+        """Accept messages on all edges they go to, whether there is room or not; where it drops, that is done.
+
+        All of them, or none where the user's code that has a say in it raises.
+        """
         self.flush()
         if self._plain and all(edge.options.when_full == "block" for edge in self.open_lanes):
             for edge in self.open_lanes:
                 edge.accept_all(items)
             self.sent += len(items)
         else:
+            if len(items) > 1:
+                self.rehearse(items)
             for item in items:
                 self._offer_slowly(item, force=True)
         self.update_room()
@@ -301,11 +315,12 @@ class Outlet(Spread[T]):
             if edge.holds_back:
                 if not force:
                     return self.room_for(item)
-            elif edge.full and edge.options.when_full == "error":
+            elif edge.full and edge.options.when_full == "error" and not force:
                 raise EdgeFullError(f"{edge.key} is full ({edge.buffered}/{edge.options.buffer_size})")
         copies = [copy.deepcopy(item) if edge.options.copy else item for edge in chosen]
         for edge, one in zip(chosen, copies, strict=True):
-            edge.accept(one) if edge.holds_back else edge.append(one)
+            exceeds = edge.full and not edge.ended and edge.options.when_full in ("block", "error")
+            edge.accept(one) if exceeds else edge.append(one)
         self.sent += 1
         self._tell_taps(item)
         return []

@@ -100,6 +100,10 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         """How many messages can be sent at once and without waiting; 0 where a send may wait, drop or fail."""
         return 0 if self._closed else self._outlet.free
 
+    def rehearse(self, items: Sequence[T]) -> None:
+        """Raise what keys or copies of messages raise, before any of them is sent."""
+        self._outlet.rehearse(items)
+
     def put_all(self, items: Sequence[T]) -> None:
         """Send all messages at once, without waiting, even if that exceeds the capacity of an edge.
 

@@ -171,6 +171,21 @@ async def a_cancelled_receive_loses_nothing(make: MakeStore) -> None:
         expect(await line.receive.receive() == 2, "then the others")
 
 
+async def what_a_crash_leaves_in_hand_comes_again_first(make: MakeStore) -> None:
+    """After the end of a life of the reader its message comes first, and the store gives the others once."""
+    async with _line(make, capacity=3) as line:
+        await line.send.send_many([1, 2, 3])
+        found = [await line.receive.receive() for _ in range(2)]
+        line.edge.inlet.take_hands_back(crashed=True)
+        line.send.send_nowait(4)
+        line.expect_books()
+        line.receive = line.edge.inlet.open()
+        line.send.close()
+        found += await _all_of(line)
+        expect(found == [1, 2, 2, 3, 4], f"1, 2, and after the crash 2, 3, 4, not {found}")
+        line.receive.settle()
+
+
 async def what_is_left_at_the_end_of_the_reader_is_dropped_and_counted(make: MakeStore) -> None:
     """A reader that ends leaves nothing in the store."""
     async with _line(make) as line:
@@ -202,6 +217,7 @@ _FACTS: dict[str, Callable[[MakeStore], Awaitable[None]]] = {
         a_full_edge_holds_senders_back,
         drop_oldest_reaches_what_a_reader_has_taken,
         a_cancelled_receive_loses_nothing,
+        what_a_crash_leaves_in_hand_comes_again_first,
         what_is_left_at_the_end_of_the_reader_is_dropped_and_counted,
         a_confirmed_send_is_safe_when_it_returns,
     )
