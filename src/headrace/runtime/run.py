@@ -392,11 +392,12 @@ class Run:
 
     def _context_of(self, member: Member) -> Context:
         calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+        again = {"restart": calls.restarts} if calls.restarts else {}
         return Context(
             name=member.name,
             system=self._harness.name,
             config=getattr(member.component, "config", {}),
-            logger=self._log.bind(component=member.name),
+            logger=self._log.bind(component=member.name, **again),
             stop_event=self.stop_event,
             resources=MappingProxyType(seen_from(member.name, self._resources.values)),
             spawn=calls.spawn,
