@@ -154,6 +154,7 @@ async def test_the_end_of_a_stall_is_told_with_how_long_it_lasted(parts: SimpleN
     assert [record.levelno for record in told.of("stall")] == [logging.WARNING, logging.INFO]
 
 
+@pytest.mark.fault(15)
 async def test_a_slow_sink_is_told_as_slow_with_its_rate(parts: SimpleNamespace, told: Told) -> None:
     async def store(self: Any) -> None:
         async for _ in self.receive_streams["in"]:
@@ -292,6 +293,7 @@ async def test_a_function_component_is_named_by_the_line_of_its_function(
     assert f"; store awaits {line_of(store.fn, 2)}" in text
 
 
+@pytest.mark.fault(9)
 async def test_a_stuck_worker_thread_is_named_by_the_line_it_is_at(told: Told) -> None:
     go_on = threading.Event()
 
@@ -315,6 +317,7 @@ async def test_a_stuck_worker_thread_is_named_by_the_line_it_is_at(told: Told) -
     assert f"; store waits for its worker, which is in {line_of(store.fn, 2)}" in text
 
 
+@pytest.mark.fault(18)
 async def test_a_full_dead_letter_store_is_told(told: Told) -> None:
     @component(attempts=1)
     def fails(number: int) -> int:
@@ -350,6 +353,7 @@ async def greedy(self: Any) -> None:
         await self.receive_streams["in"].receive()
 
 
+@pytest.mark.fault(16)
 async def test_a_deadlocked_pair_is_named_in_the_log_the_statistics_and_the_report(
     parts: SimpleNamespace, told: Told
 ) -> None:
@@ -430,6 +434,7 @@ def _once() -> Iterator[int]:
 # --- slow set-ups and clean-ups -------------------------------------------------------------------------
 
 
+@pytest.mark.fault(2)
 async def test_slow_set_ups_and_clean_ups_are_named_while_they_last(
     parts: SimpleNamespace, told: Told
 ) -> None:

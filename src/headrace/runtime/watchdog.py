@@ -20,6 +20,7 @@ from headrace.model.trouble import Deadlock, Link, SlowStep, Stall, Trouble, Wai
 from headrace.streams.edge import AnyEdge
 
 from .dead_letters import DeadLetterStore
+from .failing import Failing
 from .supervisor import Supervised
 from .waits import waits_of, waits_on_edges
 from .wiring import Wiring
@@ -53,6 +54,7 @@ class Watchdog:
         running: Its running members, by name.
         dead_letters: Where messages go that failed for good.
         steps: Gives the set-ups and clean-ups that have taken long.
+        failing: Knows which components only fail, where it looks now and then.
         options: After how long to tell what.
         clock: Gives the seconds of the event loop.
         logger: For what is seen.
@@ -68,6 +70,7 @@ class Watchdog:
         running: Mapping[str, Supervised],
         dead_letters: DeadLetterStore,
         steps: Callable[[], Iterable[SlowStep]],
+        failing: Failing,
         options: Watching,
         clock: Callable[[], float],
         logger: Any,
@@ -78,6 +81,7 @@ class Watchdog:
         self._running = running
         self._dead_letters = dead_letters
         self._steps = steps
+        self._failing = failing
         self._after = options.stall_after
         self._pause = options.stall_after / LOOKS
         self._clock = clock
@@ -95,6 +99,7 @@ class Watchdog:
     def look(self) -> None:
         """Look, and tell what is new."""
         now = self._clock()
+        self._failing.look()
         self._note_pressed(now)
         steps = list(self._steps())
         if self._pressed or self._dead_letters.waiting or steps or not self._news.is_quiet:
