@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from headrace import HarnessComponent, component
 from headrace.exceptions import ComponentEndedError, HarnessNotRunning
+from headrace.model.restart_policy import Backoff, RestartPolicy
 from headrace.runtime.system_execution_harness import System
 
 KINDS = ("raw", "batches", "map", "flat", "async", "concurrent", "thread")
+RESTARTS = RestartPolicy(max_restarts=10_000, backoff=Backoff(0.0, 0.0))
 Links = set[tuple[int, int]]
 
 
@@ -31,13 +33,15 @@ def graphs(draw: st.DrawFn) -> tuple[list[str], Links]:
 
 
 class Raw(HarnessComponent):
-    """Sends on what it gets, or numbers where nothing is connected."""
+    """Sends on what it gets, or numbers where nothing is connected; crashes at every so many messages."""
 
-    def __init__(self, name: str, kind: str, count: int, got: Counter[Any]) -> None:
+    def __init__(self, name: str, kind: str, count: int, got: Counter[Any], crash_every: int) -> None:
         super().__init__(name)
         self.kind = kind
         self.count = count
         self.got = got
+        self.crash_every = crash_every
+        self.taken = 0
 
     async def process(self) -> None:
         if not self.receive_streams:
@@ -48,10 +52,16 @@ class Raw(HarnessComponent):
         if self.kind == "batches":
             async for batch in stream.batch(3, within=0.001):
                 for message in batch:
-                    await self.send(message)
+                    await self.pass_on(message)
             return
         async for message in stream:
-            await self.send(message)
+            await self.pass_on(message)
+
+    async def pass_on(self, message: Any) -> None:
+        self.taken += 1
+        if self.crash_every and self.taken % self.crash_every == 0:
+            raise ValueError("no")
+        await self.send(message)
 
     async def send(self, message: Any) -> None:
         self.got[message] += 1
@@ -103,17 +113,19 @@ async def pause_at_random(system: System, moves: list[tuple[str, int]]) -> None:
         await system.resume()
 
 
-async def run_it(graph: tuple[list[str], Links], count: int, options: dict[str, Any], moves: Any) -> None:
+async def run_it(
+    graph: tuple[list[str], Links], count: int, crash_every: int, options: dict[str, Any], moves: Any
+) -> None:
     """Run a graph, pause as drawn, and look at what has arrived."""
     kinds, links = graph
     targets = {b for _, b in links}
     got: dict[int, Counter[Any]] = {node: Counter() for node in range(len(kinds))}
     system = System(**options)
     for node, kind in enumerate(kinds):
-        made: Any = Raw(str(node), kind, count, got[node])
+        made: Any = Raw(str(node), kind, count, got[node], crash_every)
         if kind not in ("raw", "batches"):
             made = function(kind, got[node]) if node in targets else source(str(node), count)
-        system.add(str(node), made)
+        system.add(str(node), made, restart=RESTARTS)
     for a, b in sorted(links):
         system.connect(f"{a}.out", f"{b}.in")
     with fail_after(30):
@@ -124,7 +136,8 @@ async def run_it(graph: tuple[list[str], Links], count: int, options: dict[str, 
     assert system.report.clean
     assert system.report.outcome == "finished"
     for node in targets:
-        assert got[node] == expected(len(kinds), links, node, count)
+        wanted = expected(len(kinds), links, node, count)
+        assert got[node] == wanted if not crash_every else got[node] >= wanted  # batches come again
 
 
 def expected(size: int, links: Links, node: int, count: int) -> Counter[Any]:
@@ -143,11 +156,13 @@ def expected(size: int, links: Links, node: int, count: int) -> Counter[Any]:
     count=st.integers(0, 40),
     buffer_size=st.integers(1, 8),
     fuse=st.booleans(),
+    crash_every=st.sampled_from([0, 0, 5]),
     moves=st.lists(
         st.tuples(st.sampled_from(["", "0", "1", "2", "3", "4", "5"]), st.integers(0, 12)), max_size=8
     ),
 )
 def test_whoever_is_paused_everything_arrives(
-    backend: str, graph: Any, count: int, buffer_size: int, fuse: bool, moves: Any
+    backend: str, graph: Any, count: int, buffer_size: int, fuse: bool, crash_every: int, moves: Any
 ) -> None:
-    anyio.run(run_it, graph, count, {"buffer_size": buffer_size, "fuse": fuse}, moves, backend=backend)
+    options = {"buffer_size": buffer_size, "fuse": fuse}
+    anyio.run(run_it, graph, count, crash_every, options, moves, backend=backend)
