@@ -195,7 +195,7 @@ async def _end_of_time(one: Supervised, seconds: float) -> float:
         await anyio.sleep(seconds)
         if not one.member.paused:
             return began
-        while one.member.paused:
+        while one.member.paused:  # noqa: ASYNC110 - nobody is told of the end of a pause
             await anyio.sleep(_LOOK_AGAIN)
 
 
