@@ -343,6 +343,28 @@ async def test_a_full_dead_letter_store_is_told(told: Told) -> None:
     assert (waiting.kind, waiting.text) == ("dead_letters", "room in the dead-letter store (2/2)")
 
 
+async def test_one_that_acknowledges_nothing_is_named_with_its_window(
+    parts: SimpleNamespace, told: Told
+) -> None:
+    async def hoard(self: Any) -> None:
+        async for _ in self.receive_streams["in"]:
+            pass
+
+    made = system(parts, {"source": numbers})
+    made.add("hoard", parts.Acting("hoard", hoard), ack="manual", max_unacked=3)
+    made.connect("source.out", "hoard.in", buffer_size=2)
+    async with create_task_group() as group:
+        await group.start(made.run)
+        text = await told.wait("source has been blocked")
+        waiting = made.statistics().components["hoard"].waiting_for
+        made.request_stop()
+    assert waiting is not None
+    assert waiting.text in text
+    assert text.endswith(
+        f"; hoard awaits {line_of(hoard, 1)}, for an ack() on hoard.in: 3 are unacknowledged (max_unacked)"
+    )
+
+
 # --- deadlocks ------------------------------------------------------------------------------------------
 
 
