@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,16 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed
+from headrace import (
+    Backoff,
+    HarnessComponent,
+    In,
+    Out,
+    RestartPolicy,
+    System,
+    SystemFailed,
+    component,
+)
 from headrace.components import Aggregate
 
 AT_ONCE = RestartPolicy(backoff=Backoff(0))
@@ -383,3 +393,48 @@ async def test_time_that_a_component_ran_counts_when_its_life_is_ended_for_other
     now[0] = 1_000.0
     counter.began()
     assert type(counter.ended(failed=True)).__name__ == "Restart"
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_a_constructor_that_wants_to_exit_is_given_up_with_its_error(
+    error: type[BaseException],
+) -> None:
+    made: list[int] = []
+
+    class Leaving(HarnessComponent):
+        def __init__(self, name: str, config: Any = None) -> None:
+            super().__init__(name, config)
+            made.append(1)
+            if len(made) > 1:
+                raise error
+
+        async def process(self) -> None:
+            raise ValueError("first")
+
+    system = System()
+    system.add("one", Leaving, restart=AT_ONCE)
+    with fail_after(30), pytest.raises(error):
+        await system.run()
+    assert system.report is not None
+    assert [type(failure.error) for failure in system.report.failures] == [error]
+    assert system.report.exit_code() == 1
+    assert len(made) == 2
+
+
+async def test_a_generator_that_crashes_begins_again_and_the_report_says_so(parts: SimpleNamespace) -> None:
+    lives: list[int] = []
+
+    def source() -> Iterator[int]:
+        lives.append(1)
+        yield from (1, 2)
+        if len(lives) == 1:
+            raise ValueError("at the end")
+
+    system, sink = System(), parts.Collect()
+    system.add("source", component(source), restart=AT_ONCE)
+    system.register_component("sink", sink)
+    system.connect("source", "sink")
+    with fail_after(30):
+        report = await system.run()
+    assert sink.got == [1, 2, 1, 2]
+    assert report.restarts[0].from_the_start

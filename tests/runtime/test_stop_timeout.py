@@ -10,7 +10,9 @@ import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from headrace.exceptions import ConfigError
+from headrace.edges.yaml_blueprint import parse_blueprint
+from headrace.exceptions import BlueprintError, ConfigError
+from headrace.runtime.assembly import assemble
 from headrace.runtime.system_execution_harness import System
 
 
@@ -191,3 +193,38 @@ def test_replicas_have_it_each(parts: SimpleNamespace) -> None:
     system = System()
     system.add("sink", parts.Collect, replicas=2, stop_timeout=2)
     assert [member.stop_timeout for member in system.wiring.members.values()] == [2, 2]
+
+
+# --- in a blueprint ------------------------------------------------------------------------------
+
+BLUEPRINT = """
+system: s
+components:
+  rows: {type: csv_source, config: {path: a.csv}, stop_timeout: 1.5s}
+  show: {type: console_sink, stop_timeout: 200ms, replicas: 2}
+connections: [rows -> show]
+"""
+
+
+def test_a_blueprint_says_it_too_and_is_written_with_it() -> None:
+    system = assemble(parse_blueprint(BLUEPRINT, env={})).harness
+    found = {name: member.stop_timeout for name, member in system.wiring.members.items()}
+    assert found == {"rows": 1.5, "show[0]": 0.2, "show[1]": 0.2}
+    again = assemble(parse_blueprint(system.to_yaml(), env={})).harness
+    assert {name: member.stop_timeout for name, member in again.wiring.members.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("stop_timeout: 0s", "stop_timeout"),
+        ("stop_timeout: soon", "stop_timeout"),
+        ("stop_timout: 1s", "did you mean 'stop_timeout'"),
+    ],
+)
+def test_a_mistake_in_a_blueprint_is_told_with_its_place(line: str, message: str) -> None:
+    with pytest.raises(BlueprintError) as caught:
+        parse_blueprint(BLUEPRINT.replace("stop_timeout: 1.5s", line), env={})
+    [problem] = caught.value.problems
+    assert problem.position.line == 4
+    assert message in str(problem)

@@ -198,7 +198,7 @@ class Comeback:
         for one in waiting.values():
             try:
                 site.renew(one.member)
-            except Exception as error:  # code of the user's
+            except BaseException as error:  # code of the user's; nothing is awaited, so it is no cancellation
                 site.lifecycle.take_note(one.member, "setup", error)
                 finish_winding_down(one.member.status)  # nothing was made that a clean-up could be called of
                 errors.append((one, error))

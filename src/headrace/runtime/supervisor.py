@@ -23,7 +23,7 @@ from .gathered import Gathered
 from .hands import Hands
 from .life import Ended, Life, inside
 from .moving import surviving_listeners
-from .renewal import is_made_anew
+from .renewal import begins_anew
 from .wiring import Member
 
 Verdict = Literal["finished", "stopped", "crashed", "overran", "cancelled"]
@@ -221,7 +221,7 @@ class Supervised:
             self.redelivered,
             self.state_lost,
             error,
-            bool(self.restarts) and self.member.is_source and is_made_anew(self.member),
+            bool(self.restarts) and self.member.is_source and begins_anew(self.member),
             tuple(troubles),
         )
 
