@@ -214,7 +214,7 @@ def test_a_flood(backend: str, shows: Shows) -> None:
 @pytest.mark.fault(
     16,
     "`check` and `run` warn where a cycle can block. Within 2 s of standing still it is named as a "
-    "deadlock, with the full edges and the lines; at the drain's deadline the report says so again, and "
+    "deadlock, with the full edges and the lines; at the drain's deadline the report names all of them, and "
     "what was left on which edge.",
     sees=[
         "systems.py:...: warning W302 the cycle of ping, pass can block: it stands still when all its edges "

@@ -496,6 +496,36 @@ async def test_pausing_twice_is_pausing_once(parts: SimpleNamespace) -> None:
         assert sink.got == [0, 1, 2]
 
 
+async def test_a_system_with_a_paused_component_is_not_ready_and_says_why(parts: SimpleNamespace) -> None:
+    system = System()
+    body, _ = gated()
+    system.register_component("source", parts.Acting("source", body))
+    system.register_component("sink", parts.Collect())
+    system.connect("source.out", "sink.in")
+    async with running(system):
+        assert system.health().ready
+        await system.pause("sink")
+        health = system.health()
+        assert (health.ready, health.live, health.reason) == (False, True, "sink: it is paused")
+        await system.resume("sink")
+        assert system.health().ready
+
+
+async def test_a_cancelled_run_leaves_nothing_that_is_said_to_be_paused(parts: SimpleNamespace) -> None:
+    system = System()
+    body, _ = gated()
+    system.register_component("source", parts.Acting("source", body))
+    system.register_component("sink", parts.Collect())
+    system.connect("source.out", "sink.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await system.pause("source")
+        assert system.statistics().components["source"].paused
+        group.cancel_scope.cancel()
+    assert not system.statistics().components["source"].paused
+    assert system.health().unhealthy == {}
+
+
 async def test_one_replica_or_all_of_them_may_be_paused(parts: SimpleNamespace) -> None:
     system = System(buffer_size=2)
     body, turns = gated()

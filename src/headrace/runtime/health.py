@@ -78,6 +78,7 @@ def health_of(
     failed = [who for who, one in states.items() if one is ComponentState.ERROR]
     unhealthy = dict.fromkeys(failed, "it has failed")
     if run is not None:
+        unhealthy |= {member.name: "it is paused" for member in members if member.paused}
         unhealthy |= run.watch.failing.reasons()
     unhealthy |= told or {}
     stuck = _why_not_live(run)
