@@ -118,7 +118,7 @@ def build(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     graph=acyclic(),
     count=st.integers(0, 30),
@@ -173,7 +173,7 @@ def test_whoever_crashes_nothing_is_lost_and_the_books_close(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     graph=acyclic(),
     after=st.integers(0, 60),

@@ -36,10 +36,10 @@ class SystemHealth:
 
     system: str
     ready: bool
+    live: bool
     state: str
     reason: str
     components: Mapping[str, ComponentState]
-    live: bool = True
     unhealthy: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def health_of(
         reason = stuck or "; ".join(bad)
     is_live = not stuck and (run is None or not run.home.is_lost)
     return SystemHealth(
-        name, not reason, state, reason, MappingProxyType(states), is_live, MappingProxyType(unhealthy)
+        name, not reason, is_live, state, reason, MappingProxyType(states), MappingProxyType(unhealthy)
     )
 
 
