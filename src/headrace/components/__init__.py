@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .join import Join
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
+    from .window import Window
 
 _HOMES = {
     "Aggregate": "aggregate",
@@ -21,9 +22,10 @@ _HOMES = {
     "Join": "join",
     "Map": "transforms",
     "SqliteSink": "sqlite_sink",
+    "Window": "window",
 }
 
-__all__ = ["Aggregate", "ConsoleSink", "CsvSource", "Filter", "Join", "Map", "SqliteSink"]
+__all__ = ["Aggregate", "ConsoleSink", "CsvSource", "Filter", "Join", "Map", "SqliteSink", "Window"]
 
 
 def __getattr__(name: str) -> Any:
