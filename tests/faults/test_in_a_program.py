@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from headrace import HarnessComponent, System
+from headrace import HarnessComponent, System, component
 from headrace.cli.ending import report_lines
 from headrace.components import SqliteSink
 from headrace.model.restart_policy import Backoff, RestartPolicy
@@ -206,3 +207,39 @@ async def test_a_table_that_is_dropped_in_a_run_is_written_anew_with_nothing_los
     assert (report.ledger.acknowledged, report.ledger.totals.lost) == (20, 0)
     assert [one.restarts for one in report.restarts] == [1]
     assert not report.dead_letters
+
+
+@pytest.mark.fault(
+    "yield in a task group",
+    "A source may do it: its generator is driven and closed by one task, so that no scope is left in another one.",
+)
+async def test_a_source_that_yields_inside_a_task_group_is_stopped_cleanly() -> None:
+    ended: list[str] = []
+
+    @component
+    async def ticks() -> AsyncIterator[int]:
+        async with create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            try:
+                for number in count():
+                    yield number
+                    await anyio.sleep(0.001)
+            finally:
+                ended.append("generator")
+
+    system = System(source_grace=0.05)
+    sink = Collect("sink")
+    sink.go.set()
+    system.add("ticks", ticks)
+    system.register_component("sink", sink)
+    system.connect("ticks", "sink.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        with fail_after(30):
+            while len(sink.got) < 5:
+                await checkpoint()
+            report = await system.stop()
+    assert ended == ["generator"]
+    assert report is not None
+    assert report.clean
+    assert report.outcome == "stopped"
