@@ -166,7 +166,7 @@ def _section(row: str, title: str, own: Sequence[Proof]) -> Iterator[str]:
             yield ""
             if proof.sees:
                 yield from ("```text", *proof.sees, "```", "")
-    yield "Proved by:"
+    yield f"Proved by (fault {row}):" if row.isdigit() else "Proved by:"
     yield ""
     yield from (f"- `{proof.test}`" for proof in own)
     yield ""

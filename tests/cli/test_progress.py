@@ -139,3 +139,21 @@ def test_quiet_keeps_the_drain_to_itself(terminal: Terminal) -> None:
     progress.stop()
     progress.stop()
     assert terminal.getvalue() == ""
+
+
+def test_the_live_line_counts_restarts() -> None:
+    made = System("s")
+    made.add("ten", ten)
+    made.add("sink0", component(on_error="crash", attempts=1)(at_three), restart="failure")
+    made.connect("ten", "sink0", buffer_size=20)
+    anyio.run(made.run)
+    with Screen(live=False, out=io.StringIO(), err=Terminal()) as screen:
+        line = Progress(made, screen).line()
+    assert "in 10" in line
+    assert line.endswith("1 restart")
+
+
+def at_three(number: int) -> None:
+    """Fail on 3."""
+    if number == 3:
+        raise ValueError(number)

@@ -82,8 +82,10 @@ def test_a_drain_that_overruns_names_who_and_where(backend: str, start: Start) -
 @pytest.mark.parametrize("name", ["blocks", "spins"])
 @pytest.mark.fault(
     8,
-    "A thread of its own names the line; after a signal and the deadline the command line ends the process hard.",
+    "A thread of its own names the component and the line; after a signal and the deadline the command line "
+    "ends the process hard.",
     sees=[
+        "... has blocked the event loop for ... s in ...() at systems.py:...: all components stand still",
         "... has not ended (running)",
         "the event loop is blocked in ...() at systems.py:...",
         "it cannot be stopped in an orderly way; ending the process",
@@ -135,7 +137,8 @@ def test_a_second_signal_ends_a_blocked_loop_soon(backend: str, start: Start) ->
 @BACKENDS
 @pytest.mark.fault(
     9,
-    "It is abandoned and named; the command line ends the process hard at the deadline, a library call returns.",
+    "It is abandoned and named; the command line ends the process hard at the deadline, a library call "
+    "returns.",
     sees=[
         "...drain overran awaiting='in_thread() at systems.py:...",
         "it cannot be stopped in an orderly way; ending the process",

@@ -115,7 +115,7 @@ def test_the_notebook_does_what_it_says(kernels: Kernels) -> None:
     drawing = shown(cells["draw"], "text/html")
     assert "<svg" in drawing
     assert all(name in drawing for name in ("thermometer", "enrich", "keep", "frost"))
-    assert "ready=True, state='running'" in shown(cells["start"])
+    assert "ready=True, live=True, state='running'" in shown(cells["start"])
     collected = shown(cells["collect"])
     assert collected.count("'celsius'") == collected.count("'fahrenheit'") == 5
     assert "thermometer.out -> enrich.in" in printed(cells["statistics"])

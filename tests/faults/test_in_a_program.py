@@ -43,9 +43,8 @@ class Collect(HarnessComponent):
 
 @pytest.mark.fault(
     15,
-    "Its lag is in the statistics: what lies on its edge, and who waits. Other branches go on until that edge "
-    "is full; "
-    "what lies there gets through.",
+    "Its lag is in the statistics: what lies on its edge, and who waits. Other branches go on until that "
+    "edge is full; what lies there gets through.",
 )
 async def test_a_slow_branch_lags_and_the_others_go_on_until_its_edge_is_full() -> None:
     system = System()
@@ -91,9 +90,8 @@ async def test_a_flood_takes_the_room_of_its_edges_and_no_more() -> None:
 @pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
 @pytest.mark.fault(
     27,
-    "Nothing depends on it: deadlines, pauses, batches and durations run on the monotonic clock. Only what is "
-    "for people "
-    "shows it.",
+    "Nothing depends on it: deadlines, pauses, batches and durations run on the monotonic clock. Only what "
+    "is for people shows it.",
 )
 async def test_a_jump_of_the_wall_clock_changes_no_deadline(
     monkeypatch: pytest.MonkeyPatch, jump: float
@@ -139,8 +137,7 @@ async def test_a_jump_of_the_wall_clock_changes_no_deadline(
 @pytest.mark.fault(
     "await in finally",
     "Under the cancellation of a deadline it is cut off, as AnyIO does; a `cleanup()` may await: it is "
-    "shielded, and has "
-    "`cleanup_timeout`.",
+    "shielded, and has `cleanup_timeout`.",
 )
 async def test_a_clean_up_may_await_and_has_its_time(shown: Callable[[str], None]) -> None:
     steps: list[str] = []

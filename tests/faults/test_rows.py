@@ -20,7 +20,8 @@ BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @BACKENDS
 @pytest.mark.fault(
     1,
-    "Nothing starts. What was set up is cleaned up in reverse; the component and the line are named; exit code 1.",
+    "Nothing starts. What was set up is cleaned up in reverse; the component and the line are named; exit "
+    "code 1.",
     sees=[
         "x setupofpassraises failed in set-up: OSError no disk at systems.py:...",
         'systems.py:... in setup: raise OSError("no disk")',
@@ -38,11 +39,11 @@ def test_a_set_up_that_raises(backend: str, shows: Shows) -> None:
 @BACKENDS
 @pytest.mark.fault(
     2,
-    "Past `setup_timeout` it is cancelled, and named with the line where it waits; nothing starts; exit code 1.",
+    "Past `setup_timeout` it is cancelled, and named with the line where it waits; nothing starts; exit "
+    "code 1.",
     sees=[
         "x setuphangs failed in set-up: set-up of 'setuphangs' took over 0.2 s, awaiting setup() at "
-        "systems.py:...; "
-        "make it quicker or raise setup_timeout",
+        "systems.py:...; make it quicker or raise setup_timeout",
     ],
 )
 def test_a_set_up_that_hangs(backend: str, shows: Shows) -> None:
@@ -53,12 +54,10 @@ def test_a_set_up_that_hangs(backend: str, shows: Shows) -> None:
 @pytest.mark.fault(
     3,
     "With a restart policy it is made anew after a pause, and the message it failed on is delivered again; "
-    "nothing is "
-    "lost. Without one (the default) the system drains and fails, with exit code 1.",
+    "nothing is lost. Without one (the default) the system drains and fails, with exit code 1.",
     sees=[
-        "x raisesonce crashed (attempt 1/3, retry in 0.01 s): ValueError not that one at systems.py:...; its 1 "
-        "message "
-        "in hand will come again",
+        "x raisesonce crashed (attempt 1/3, retry in 0.01 s): ValueError not that one at systems.py:...; "
+        "its 1 message in hand will come again",
         "...component restarted component=raisesonce restarts=1",
         "got 3",
         "restarted: raisesonce 1 time, 1 message delivered again, last error: ValueError not that one",
@@ -74,8 +73,7 @@ def test_a_process_that_raises_is_restarted(backend: str, shows: Shows) -> None:
 @pytest.mark.fault(
     4,
     "One restart more than `max_restarts` within `within` seconds: it is given up, the system drains and "
-    "fails. The "
-    "first error of those in a row comes first; exit code 1.",
+    "fails. The first error of those in a row comes first; exit code 1.",
     sees=[
         "x raisesalways crashed (given up after 3 restarts): ConnectionError no connection, try 4 at "
         "systems.py:...",
@@ -112,8 +110,8 @@ def test_a_clean_up_that_raises(backend: str, shows: Shows) -> None:
     6,
     "Past `cleanup_timeout` it is cancelled and named with its line; the other clean-ups run; exit code 5.",
     sees=[
-        "x cleanuphangs failed in clean-up: cleanuphangs overran its cleanup after 0.2... s, awaiting cleanup() at "
-        "systems.py:...",
+        "x cleanuphangs failed in clean-up: cleanuphangs overran its cleanup after 0.2... s, awaiting "
+        "cleanup() at systems.py:...",
         "cleaned up cleanedup",
         "overran: cleanuphangs overran its cleanup after 0.2... s, awaiting cleanup() at systems.py:...",
     ],
@@ -128,13 +126,12 @@ def test_a_clean_up_that_hangs(backend: str, shows: Shows) -> None:
 @BACKENDS
 @pytest.mark.fault(
     7,
-    "At the deadline it is named with its line, and made to end; a library call returns. What cannot even be "
-    "made to "
-    "end (asyncio, in a cancel scope of its own) is left behind there; only the command line ends the process "
-    "hard.",
+    "At the deadline it is named with its line, and made to end; a library call returns. What cannot even "
+    "be made to end (asyncio, in a cancel scope of its own) is left behind there; only the command line "
+    "ends the process hard.",
     sees=[
-        "overran: swallows overran its process after 0.3... s, awaiting take() at systems.py:..., which swallows "
-        "cancellation",
+        "overran: swallows overran its process after 0.3... s, awaiting take() at systems.py:..., which "
+        "swallows cancellation",
         "lost on one.out -> swallows.in: 1 left",
         "in 1 out 0 rejected 0 lost 1 in ... s",
     ],
@@ -216,31 +213,31 @@ def test_a_flood(backend: str, shows: Shows) -> None:
 @BACKENDS
 @pytest.mark.fault(
     16,
-    "`check` and `run` warn where a cycle can block. At the drain's deadline both are named with their lines, "
-    "and what "
-    "was left on which edge.",
+    "`check` and `run` warn where a cycle can block. Within 2 s of standing still it is named as a "
+    "deadlock, with the full edges and the lines; at the drain's deadline the report names all of them, and "
+    "what was left on which edge.",
     sees=[
         "systems.py:...: warning W302 the cycle of ping, pass can block: it stands still when all its edges "
         "are full, ...",
+        "... [error] deadlock: ping.out -> pass.in (100/100) and pass.out -> ping.in (100/100) wait for "
+        "each other: ping in process() at systems.py:..., pass in take() at systems.py:... ...",
         "overran: ping overran its process after 0.3... s, awaiting process() at systems.py:...",
         "overran: pass overran its process after 0.3... s, awaiting take() at systems.py:...",
         "lost on ping.out -> pass.in: ... left",
     ],
 )
 def test_a_cycle_of_full_buffers(backend: str, shows: Shows) -> None:
-    shows("deadlock", backend, code=143, signals={"at work": SIGTERM})
+    shows("deadlock", backend, code=143, signals={"deadlock": SIGTERM})
 
 
 @BACKENDS
 @pytest.mark.fault(
     17,
     "It is tried `attempts` times, a restart between each, then it is a dead letter and acknowledged; the "
-    "system goes on; "
-    "exit code 4.",
+    "system goes on; exit code 4.",
     sees=[
-        "x poisoned crashed (attempt 2/3, retry in 0.01 s): ValueError poison at systems.py:...; message saved "
-        "as dead "
-        "letter 1",
+        "x poisoned crashed (attempt 2/3, retry in 0.01 s): ValueError poison at systems.py:...; message "
+        "saved as dead letter 1",
         "dead letters: 1",
         "1 in poisoned: ValueError poison at systems.py:...",
         "got 9",
@@ -285,12 +282,12 @@ def test_a_reader_that_ends_with_messages_buffered(backend: str, shows: Shows) -
     44,
     "It is retried by the restart policy, then given up; nothing is acknowledged that was not written.",
     sees=[
-        "x toafulldisk crashed (attempt 1/2, retry in 0.01 s): OSError [Errno 28] No space left on device at "
-        "systems.py:...; its 1 message in hand will come again",
+        "x toafulldisk crashed (attempt 1/2, retry in 0.01 s): OSError [Errno 28] No space left on device "
+        "at systems.py:...; its 1 message in hand will come again",
         "...component restarted component=toafulldisk restarts=2",
         "ten.out -> toafulldisk.in        10             0 ...",
-        "failed: toafulldisk crashed after 2 restarts within 60 s: OSError [Errno 28] No space left on device at "
-        "systems.py:...",
+        "failed: toafulldisk crashed after 2 restarts within 60 s: OSError [Errno 28] No space left on "
+        "device at systems.py:...",
     ],
 )
 def test_a_target_that_takes_nothing_any_more(backend: str, shows: Shows) -> None:

@@ -20,6 +20,8 @@ from headrace.model.blueprint import (
     Reference,
     SummarySpec,
 )
+from headrace.model.options import Attempts
+from headrace.model.restart_policy import RestartPolicy
 from headrace.runtime.assembly import assemble
 
 PARTS = """
@@ -281,3 +283,22 @@ def test_a_cycle_of_blocking_edges_is_a_warning_and_one_that_drops_is_not(folder
     first, second, last = made.connections
     dropping = ConnectionSpec(last.sender, last.receiver, when_full="drop_oldest")
     assert warned(Blueprint("s", made.components, (first, second, dropping), directory=folder)) == []
+
+
+def test_who_is_restarted_is_said_by_the_component_its_class_or_the_defaults(folder: str) -> None:
+    always, often = RestartPolicy("always"), RestartPolicy(max_restarts=9)
+    made = blueprint(
+        folder,
+        {"a": "numbers", "b": {"type": "Typed", "restart": always, "attempts": 7}, "c": "Typed", "d": "show"},
+        "a -> b",
+        "b -> c",
+        "c -> d",
+        defaults=Defaults(restart=often, attempts=2, on_error="drop"),
+        strategy="one_for_all",
+    )
+    harness = assemble(made).harness
+    assert harness.strategy == "one_for_all"
+    members = harness.wiring.members
+    assert [members[name].restart for name in "abcd"] == [often, always, often, often]
+    assert members["b"].attempts == Attempts(7, "drop")
+    assert members["c"].attempts == Attempts(2, "drop")

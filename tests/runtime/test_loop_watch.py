@@ -71,6 +71,7 @@ def watchers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "headrace watchdog"]
 
 
+@pytest.mark.fault(8)
 async def test_a_synchronous_sleep_is_named_with_its_line_its_stack_and_its_end(
     parts: SimpleNamespace, told: Told
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_synchronous_sleep_is_named_with_its_line_its_stack_and_its_end(
     assert watchers() == []
 
 
+@pytest.mark.fault(8)
 async def test_a_busy_loop_is_named_by_the_line_it_is_called_from(parts: SimpleNamespace, told: Told) -> None:
     async def hog(self: Any) -> None:
         busy(7 * SOON)
@@ -228,7 +230,8 @@ async def test_code_of_the_program_itself_is_told_once_and_blames_no_component(
         done.set()
     assert "by none of its components" in told.texts[0]
     assert "test_loop_watch.py:" in told.texts[0]
-    assert [record.component for record in told.records] == ["watched", "watched"]
+    assert [record.component for record in told.records] == ["", ""]
+    assert told.texts[1].startswith("the event loop turns again, after ")
 
 
 async def test_many_short_turns_are_nobodys_fault(parts: SimpleNamespace, told: Told) -> None:

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
+from tests.runtime import worker_parts
 
 from headrace import Rejected, Replicas, component
 from headrace.exceptions import ComponentEndedError, HarnessNotRunning, UnknownComponentError
@@ -496,6 +497,36 @@ async def test_pausing_twice_is_pausing_once(parts: SimpleNamespace) -> None:
         assert sink.got == [0, 1, 2]
 
 
+async def test_a_system_with_a_paused_component_is_not_ready_and_says_why(parts: SimpleNamespace) -> None:
+    system = System()
+    body, _ = gated()
+    system.register_component("source", parts.Acting("source", body))
+    system.register_component("sink", parts.Collect())
+    system.connect("source.out", "sink.in")
+    async with running(system):
+        assert system.health().ready
+        await system.pause("sink")
+        health = system.health()
+        assert (health.ready, health.live, health.reason) == (False, True, "sink: it is paused")
+        await system.resume("sink")
+        assert system.health().ready
+
+
+async def test_a_cancelled_run_leaves_nothing_that_is_said_to_be_paused(parts: SimpleNamespace) -> None:
+    system = System()
+    body, _ = gated()
+    system.register_component("source", parts.Acting("source", body))
+    system.register_component("sink", parts.Collect())
+    system.connect("source.out", "sink.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await system.pause("source")
+        assert system.statistics().components["source"].paused
+        group.cancel_scope.cancel()
+    assert not system.statistics().components["source"].paused
+    assert system.health().unhealthy == {}
+
+
 async def test_one_replica_or_all_of_them_may_be_paused(parts: SimpleNamespace) -> None:
     system = System(buffer_size=2)
     body, turns = gated()
@@ -641,3 +672,30 @@ async def test_a_component_that_restarts_stays_paused_and_its_message_comes_agai
             report = await system.wait()
     assert got == [0, 1, 2, 3, 4]
     assert report.ledger.totals.lost == 0
+
+
+async def test_what_a_worker_process_works_on_is_finished() -> None:
+    got: list[int] = []
+
+    @component
+    def keep(number: int) -> None:
+        got.append(number)
+
+    system = System()
+    system.add("ticks", ticks)
+    system.add("act", worker_parts.act, run_in="process")
+    system.add("keep", keep)
+    system.connect("ticks.out", "act.in")
+    system.connect("act.out", "keep.in")
+    async with running(system):
+        while len(got) < 10:
+            await checkpoint()
+        await system.pause("act")
+        assert system.ledger().edges[0].in_hand == 0
+        await wait_all_tasks_blocked()
+        before = len(got)
+        assert system.ledger().edges[0].acknowledged == before
+        await system.resume("act")
+        while len(got) < before + 10:
+            await checkpoint()
+    assert got == list(range(len(got)))

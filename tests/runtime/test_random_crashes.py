@@ -118,7 +118,7 @@ def build(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     graph=acyclic(),
     count=st.integers(0, 30),
@@ -173,7 +173,7 @@ def test_whoever_crashes_nothing_is_lost_and_the_books_close(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     graph=acyclic(),
     after=st.integers(0, 60),
@@ -197,7 +197,8 @@ def test_a_stop_at_any_moment_of_any_restart_ends_in_time_with_books_that_close(
     policy = RestartPolicy(max_restarts=1_000, backoff=Backoff(pause, 1_000))
 
     async def main() -> Any:
-        system = build(graph, 100_000, dict(crashes), got, set(), buffer_size=buffer_size, strategy=strategy)
+        options: dict[str, Any] = {"buffer_size": buffer_size, "strategy": strategy, "source_grace": 0.01}
+        system = build(graph, 100_000, dict(crashes), got, set(), **options)
         for member in system.wiring.members.values():
             member.restart = policy
         with anyio.fail_after(60):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,16 @@ import anyio
 import pytest
 from anyio import fail_after
 
-from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed
+from headrace import (
+    Backoff,
+    HarnessComponent,
+    In,
+    Out,
+    RestartPolicy,
+    System,
+    SystemFailed,
+    component,
+)
 from headrace.components import Aggregate
 
 AT_ONCE = RestartPolicy(backoff=Backoff(0))
@@ -296,3 +306,135 @@ async def test_pauses_double_in_virtual_time() -> None:
     await anyio.to_thread.run_sync(lambda: trio.run(main, clock=MockClock(autojump_threshold=0)))
     gaps = [round(after - before) for before, after in pairwise(began)]
     assert gaps == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+# --- in the middle of a group ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["deadline", "cancelled"])
+async def test_a_group_that_waits_for_one_that_does_not_end_is_cut_off_with_each_judged_once(
+    parts: SimpleNamespace, how: str
+) -> None:
+    insisting = anyio.Event()
+
+    async def insist(self: Any) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                insisting.set()
+                await anyio.sleep(0.3)
+
+    system = System(strategy="one_for_all", shutdown_timeout=0.05, source_grace=0.01, restart=AT_ONCE)
+    system.register_component("numbers", parts.Numbers(count=1))
+
+    async def crash(self: Any) -> None:
+        async for _ in self.receive_streams["in"]:
+            raise ValueError("crash")
+
+    system.add("crash", parts.Acting("crash", crash))
+    system.add("insist", parts.Acting("insist", insist))
+    system.connect("numbers", "crash")
+    system.connect("numbers", "insist")
+    with fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(system.run)
+            await insisting.wait()
+            if how == "cancelled":
+                tasks.cancel_scope.cancel()
+            else:
+                late = system.statistics().components["insist"].waiting_for
+                assert late is not None
+                report = await system.stop()
+                assert report is not None
+                assert {one.component for one in report.overruns} == {"crash", "insist"}
+    run = system._last
+    assert run is not None
+    assert run._alive == 0, "each was judged once"
+    assert system.report is not None
+    assert system.report.ledger.closes
+
+
+async def test_a_constructor_that_fails_at_a_restart_is_one_more_failure(parts: SimpleNamespace) -> None:
+    made: list[int] = []
+
+    class Picky(HarnessComponent):
+        def __init__(self, name: str, config: Any = None) -> None:
+            super().__init__(name, config)
+            made.append(1)
+            if len(made) in (2, 3):
+                raise OSError("not now")
+
+        async def process(self) -> None:
+            if len(made) == 1:
+                raise ValueError("first")
+
+    system = System()
+    system.add("one", Picky, restart=AT_ONCE)
+    with fail_after(30):
+        report = await system.run()
+    assert (len(made), report.exit_code()) == (4, 0)
+    status = system.components["one"].status
+    assert [str(move.error) for move in status.history if move.error] == ["first", "not now", "not now"]
+
+
+async def test_time_that_a_component_ran_counts_when_its_life_is_ended_for_others() -> None:
+    from headrace.model.restart_policy import RestartCounter
+
+    now = [0.0]
+    counter = RestartCounter(
+        RestartPolicy(max_restarts=1, within=10), clock=lambda: now[0], random=lambda: 0.0
+    )
+    counter.began()
+    counter.ended(failed=True)
+    counter.began()
+    now[0] = 20.0
+    counter.interrupted()
+    now[0] = 1_000.0
+    counter.began()
+    assert type(counter.ended(failed=True)).__name__ == "Restart"
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_a_constructor_that_wants_to_exit_is_given_up_with_its_error(
+    error: type[BaseException],
+) -> None:
+    made: list[int] = []
+
+    class Leaving(HarnessComponent):
+        def __init__(self, name: str, config: Any = None) -> None:
+            super().__init__(name, config)
+            made.append(1)
+            if len(made) > 1:
+                raise error
+
+        async def process(self) -> None:
+            raise ValueError("first")
+
+    system = System()
+    system.add("one", Leaving, restart=AT_ONCE)
+    with fail_after(30), pytest.raises(error):
+        await system.run()
+    assert system.report is not None
+    assert [type(failure.error) for failure in system.report.failures] == [error]
+    assert system.report.exit_code() == 1
+    assert len(made) == 2
+
+
+async def test_a_generator_that_crashes_begins_again_and_the_report_says_so(parts: SimpleNamespace) -> None:
+    lives: list[int] = []
+
+    def source() -> Iterator[int]:
+        lives.append(1)
+        yield from (1, 2)
+        if len(lives) == 1:
+            raise ValueError("at the end")
+
+    system, sink = System(), parts.Collect()
+    system.add("source", component(source), restart=AT_ONCE)
+    system.register_component("sink", sink)
+    system.connect("source", "sink")
+    with fail_after(30):
+        report = await system.run()
+    assert sink.got == [1, 2, 1, 2]
+    assert report.restarts[0].from_the_start

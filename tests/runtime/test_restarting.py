@@ -15,7 +15,17 @@ import pytest
 from anyio import ClosedResourceError, create_task_group, fail_after
 from tests.runtime import worker_parts
 
-from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed, component
+from headrace import (
+    Backoff,
+    HarnessComponent,
+    In,
+    Out,
+    Resource,
+    RestartPolicy,
+    System,
+    SystemFailed,
+    component,
+)
 
 AT_ONCE = RestartPolicy(backoff=Backoff(0))
 OFTEN = RestartPolicy(max_restarts=1_000, backoff=Backoff(0))
@@ -289,6 +299,22 @@ async def test_replicas_are_restarted_each_for_itself(parts: SimpleNamespace, fr
     assert set(system.wiring.replicas["middle"].component) < set(fragile.made)
 
 
+async def test_what_a_component_logs_says_which_life_it_is(
+    parts: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(self: Any) -> None:
+        self.context.logger.warning("at work")
+        if self.context.restarts < 2:
+            raise ValueError("again")
+
+    system = System()
+    system.add("one", parts.Acting("one", body), restart=AT_ONCE)
+    with fail_after(30):
+        await system.run()
+    told = [record for record in caplog.records if record.getMessage() == "at work"]
+    assert [getattr(record, "restart", None) for record in told] == [None, 1, 2]
+
+
 # --- set-up and clean-up between lives -----------------------------------------------------------
 
 
@@ -345,6 +371,69 @@ async def test_a_clean_up_that_fails_between_lives_is_named_and_does_not_stop_th
     [again] = report.restarts
     assert (again.component, again.restarts) == ("one", 1)
     assert again.troubles == ("one failed in cleanup: OSError cannot tidy up",)
+
+
+async def test_a_clean_up_that_hangs_between_lives_is_cut_off_and_named(parts: SimpleNamespace) -> None:
+    class Hanging(parts.Acting):  # type: ignore[misc]
+        cleanups = 0
+
+        async def cleanup(self) -> None:
+            self.cleanups += 1
+            if self.cleanups == 1:
+                await anyio.sleep_forever()
+            await super().cleanup()
+
+    async def body(self: Any) -> None:
+        if not self.cleanups:
+            raise ValueError("first")
+
+    system = System(cleanup_timeout=0.05)
+    system.add("one", Hanging("one", body), restart=AT_ONCE)
+    with fail_after(30):
+        report = await system.run()
+    assert (report.exit_code(), report.overruns) == (0, ())
+    [trouble] = report.restarts[0].troubles
+    assert trouble.startswith("one overran its cleanup after 0.05")
+    assert "cleanup() at test_restarting.py:" in trouble
+
+
+async def test_each_life_gets_resources_a_context_and_its_optional_ports_anew(parts: SimpleNamespace) -> None:
+    seen: list[Any] = []
+
+    class Asking(HarnessComponent):
+        in_: In[int]
+        side: In[int] | None
+        db: Resource[dict[str, int]]
+
+        async def process(self) -> None:
+            assert self.context is not None
+            seen.append((id(self), self.side, self.db["opened"], self.context.resources["db"] is self.db))
+            seen.append(id(self.context))
+            async for _ in self.in_:
+                if len(seen) < 4:
+                    raise ValueError("first")
+
+    @contextlib.contextmanager
+    def database() -> Iterator[dict[str, int]]:
+        opened.append(1)
+        yield {"opened": len(opened)}
+
+    opened: list[int] = []
+    system = System()
+    system.resource("db", database)
+    system.register_component("numbers", parts.Numbers(count=3))
+    made = system.add("one", Asking, restart=AT_ONCE)
+    system.connect("numbers", "one.in")
+    first = made.component  # type: ignore[attr-defined]
+    with fail_after(30):
+        report = await system.run()
+    assert report.exit_code() == 0
+    (one, *rest), before, (other, *again), after = seen
+    assert rest == again == [None, 1, True]
+    assert before != after
+    assert made.component is system.components["one"] is not first  # type: ignore[attr-defined]
+    assert one == id(first)
+    assert other == id(system.components["one"])
 
 
 # --- giving up ---------------------------------------------------------------------------------
@@ -696,6 +785,35 @@ async def test_threads_are_started_again_with_their_component() -> None:
     assert got == [n for n in range(100) if n != 50]
     assert [letter.message for letter in report.dead_letters] == [50]
     assert [one.restarts for one in report.restarts] == [1]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_in_a_fused_run_what_is_no_exception_is_blamed_on_the_function_that_raised_it(
+    error: type[BaseException], fuse: bool
+) -> None:
+    got: list[int] = []
+
+    def fail(message: int) -> int:
+        if message == 40:
+            raise error
+        return message
+
+    system = System("fused", fuse=fuse, restart=AT_ONCE)
+    system.add("numbers", component(hundred))
+    system.add("before", component(lambda message: message))
+    system.add("fails", component(on_error="crash", attempts=1)(fail))
+    system.add("sink", component(got.append))
+    for sender, receiver in ("numbers", "before"), ("before", "fails"), ("fails", "sink"):
+        system.connect(sender, receiver)
+    with fail_after(30), pytest.raises(error):
+        await system.run()
+    report = system.report
+    assert report is not None
+    assert [failure.component for failure in report.failures] == ["fails"]
+    assert [(letter.component, letter.message) for letter in report.dead_letters] == [("fails", 40)]
+    assert (got, report.restarts, report.exit_code()) == (list(range(40)), (), 1)
+    assert report.ledger.closes
 
 
 # --- past the deadline -----------------------------------------------------------------------------

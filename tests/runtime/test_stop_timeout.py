@@ -10,7 +10,9 @@ import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from headrace.exceptions import ConfigError
+from headrace.edges.yaml_blueprint import parse_blueprint
+from headrace.exceptions import BlueprintError, ConfigError
+from headrace.runtime.assembly import assemble
 from headrace.runtime.system_execution_harness import System
 
 
@@ -171,6 +173,57 @@ async def test_who_does_not_even_go_then_keeps_the_name_of_its_own_deadline(part
     assert late.deadline == "stop_timeout"
 
 
+async def test_the_time_of_a_pause_does_not_count(parts: SimpleNamespace) -> None:
+    system = System()
+    sink = parts.Collect()
+    system.register_component("numbers", parts.Numbers(count=3))
+    system.add("sink", sink, stop_timeout=0.02)
+    system.connect("numbers.out", "sink.in")
+    async with create_task_group() as group:
+        system.components["sink"].setup = lambda: system.pause("sink")
+        await group.start(system.run)
+        await anyio.sleep(0.1)
+        assert sink.status.is_running
+        await system.resume()
+        with fail_after(30):
+            report = await system.wait()
+    assert sink.got == [0, 1, 2]
+    assert report.clean
+
+
+async def test_who_swallows_its_cancellation_is_named_with_the_time_since_its_inputs_ended(
+    parts: SimpleNamespace,
+) -> None:
+    async def swallows(self: Any) -> None:
+        async for _ in self.receive_streams["in"]:
+            pass
+        while True:
+            try:
+                await anyio.sleep_forever()
+            except BaseException:
+                continue
+
+    system = System()
+    body_over = anyio.Event()
+
+    async def source(self: Any) -> None:
+        await body_over.wait()
+
+    system.register_component("source", parts.Acting("source", source))
+    system.add("swallows", parts.Acting("swallows", swallows), stop_timeout=0.02)
+    system.connect("source.out", "swallows.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await anyio.sleep(0.3)
+        body_over.set()
+        with fail_after(30):
+            report = await system.wait()
+    [late] = report.overruns
+    assert late.after < 0.3
+    assert late.deadline == "stop_timeout"
+    assert late.awaiting.endswith("which swallows cancellation")
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), "2", True])
 def test_what_is_no_time_is_refused(parts: SimpleNamespace, seconds: Any) -> None:
     system = System()
@@ -191,3 +244,38 @@ def test_replicas_have_it_each(parts: SimpleNamespace) -> None:
     system = System()
     system.add("sink", parts.Collect, replicas=2, stop_timeout=2)
     assert [member.stop_timeout for member in system.wiring.members.values()] == [2, 2]
+
+
+# --- in a blueprint ------------------------------------------------------------------------------
+
+BLUEPRINT = """
+system: s
+components:
+  rows: {type: csv_source, config: {path: a.csv}, stop_timeout: 1.5s}
+  show: {type: console_sink, stop_timeout: 200ms, replicas: 2}
+connections: [rows -> show]
+"""
+
+
+def test_a_blueprint_says_it_too_and_is_written_with_it() -> None:
+    system = assemble(parse_blueprint(BLUEPRINT, env={})).harness
+    found = {name: member.stop_timeout for name, member in system.wiring.members.items()}
+    assert found == {"rows": 1.5, "show[0]": 0.2, "show[1]": 0.2}
+    again = assemble(parse_blueprint(system.to_yaml(), env={})).harness
+    assert {name: member.stop_timeout for name, member in again.wiring.members.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("stop_timeout: 0s", "stop_timeout"),
+        ("stop_timeout: soon", "stop_timeout"),
+        ("stop_timout: 1s", "did you mean 'stop_timeout'"),
+    ],
+)
+def test_a_mistake_in_a_blueprint_is_told_with_its_place(line: str, message: str) -> None:
+    with pytest.raises(BlueprintError) as caught:
+        parse_blueprint(BLUEPRINT.replace("stop_timeout: 1.5s", line), env={})
+    [problem] = caught.value.problems
+    assert problem.position.line == 4
+    assert message in str(problem)

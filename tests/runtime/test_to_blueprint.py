@@ -22,8 +22,10 @@ from headrace.edges.yaml_blueprint import parse_blueprint
 from headrace.exceptions import ConfigError, NotSerializableSystemError, WiringError
 from headrace.model.blueprint import field_key
 from headrace.model.options import Attempts
+from headrace.model.restart_policy import Backoff, RestartPolicy
 from headrace.model.settings import convert_settings
 from headrace.runtime.assembly import assemble
+from headrace.runtime.hands import policy_of
 from headrace.runtime.to_blueprint import to_yaml
 from headrace.runtime.type_names import TypeNames, settings_type_of, why_nameless
 from headrace.runtime.wiring import Wiring
@@ -40,7 +42,13 @@ def portrait(system: System) -> dict[str, Any]:
     """Return all that makes a system what it is, to compare; what is nan or -0.0 too."""
     wiring = system.wiring
     return {
-        "system": (system.name, system.buffer_size, system.timeouts, system._dead_letters.limit),
+        "system": (
+            system.name,
+            system.buffer_size,
+            system.timeouts,
+            system._dead_letters.limit,
+            system.strategy,
+        ),
         "components": [
             (name, policy(member), settings_of(member)) for name, member in wiring.members.items()
         ],
@@ -54,7 +62,8 @@ def portrait(system: System) -> dict[str, Any]:
 
 
 def policy(member: Any) -> Any:
-    return type(member.component), getattr(member.component, "attempts", None)
+    attempts = policy_of(member)
+    return type(member.component), attempts, member.restart
 
 
 def settings_of(member: Any) -> str:
@@ -422,3 +431,45 @@ def test_a_setting_that_another_one_would_be_read_for_is_told() -> None:
     member.config = {**member.config, "ratio": "no number"}  # as no call lets it become
     (told,) = refused(system)
     assert told.endswith("setting 'pair' is of type tuple, which is no plain value")
+
+
+@pytest.mark.parametrize(
+    ("restart", "written"),
+    [
+        (None, None),
+        ("never", None),
+        ("failure", "restart: failure"),
+        ("always", "restart: always"),
+        (RestartPolicy(max_restarts=3, within=10), "restart: {when: failure, max_restarts: 3, within: 10s}"),
+        (
+            RestartPolicy("always", backoff=Backoff(0.25, 5, jitter=0)),
+            "restart: {when: always, backoff: {first: 0.25s, longest: 5s, jitter: 0}}",
+        ),
+        (RestartPolicy(backoff=Backoff(0)), "restart: {when: failure, backoff: {first: 0s}}"),
+    ],
+)
+def test_when_a_component_is_restarted_comes_back(restart: Any, written: str | None) -> None:
+    system = System("s", strategy="rest_for_one")
+    system.add("numbers", parts.numbers)
+    system.add("one", parts.Relay, restart=restart, attempts=5, on_error="drop")
+    system.connect("numbers", "one")
+    text = to_yaml(system)
+    assert "strategy: rest_for_one" in text
+    assert [line for line in text.splitlines() if "restart" in line] == (
+        [] if written is None else [line for line in text.splitlines() if written in line]
+    )
+    assert portrait(again(system)) == portrait(system)
+
+
+def test_a_policy_of_a_class_is_not_written_and_one_that_differs_is() -> None:
+    system = System("s", restart="failure")
+    system.add("numbers", parts.numbers)
+    system.add("own", parts.Stubborn)
+    system.add("other", parts.Stubborn, restart="never")
+    for name in ("own", "other"):
+        system.connect("numbers", name)
+    assert system.wiring.members["numbers"].restart == RestartPolicy()
+    assert system.wiring.members["own"].restart == RestartPolicy("always")
+    assert portrait(again(system)) == portrait(system)
+    assert "own: {type" in to_yaml(system)
+    assert "restart: always" not in to_yaml(system)

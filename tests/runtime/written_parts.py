@@ -100,3 +100,10 @@ def make_local() -> type[Free]:
         pass
 
     return Local
+
+
+class Stubborn(HarnessComponent):
+    """Is always restarted, says its class."""
+
+    in_: In[int]
+    restart = "always"

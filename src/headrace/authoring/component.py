@@ -14,15 +14,15 @@ class ComponentLike(Protocol):
     """What a harness can register: any object with these three methods, whatever it inherits from."""
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
-        """Get ready; called once before each start, before any component runs."""
+        """Get ready; called once before each start, before any component runs, and before each restart."""
         ...
 
     async def process(self) -> None:
-        """Do the work; returning ends the component for this run."""
+        """Do the work; returning ends the component for this run, raising crashes it."""
         ...
 
     async def cleanup(self) -> None:
-        """Release everything; called once after each run, whatever happened."""
+        """Release everything; called once after each run, and before each restart, whatever happened."""
         ...
 
 
@@ -39,13 +39,16 @@ class Component:
         self.config: Any = dict(config or {})
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
-        """Get ready. Called by the harness before any component runs, downstream components first."""
+        """Get ready. Called by the harness before any component runs, downstream first, and at each restart."""
 
     async def process(self) -> None:
         """Do the work. Called once all components are set up; returning ends the component."""
 
     async def cleanup(self) -> None:
-        """Release everything. Called once after the run, also after a failure or a cancellation."""
+        """Release everything. Called once after the run, also after a failure or a cancellation.
+
+        Where the component is restarted, also between two of its lives, after a set-up that failed too.
+        """
 
     async def health_check(self) -> dict[str, Any]:
         """Return the component's name and whether it is healthy, as plain values."""

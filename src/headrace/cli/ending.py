@@ -192,6 +192,7 @@ def report_lines(report: ShutdownReport, *, quiet: bool = False) -> list[str]:
         *ledger_lines(report.ledger),
         *lost_lines(report.ledger),
         *(f"overran: {overrun}" for overrun in report.overruns),
+        *report.deadlocks,
         *dead_lines(report.dead_letters),
         *restart_lines(report.restarts),
         *(f"failed: {line}" for failure in report.failures for line in _lines_of(failure)),

@@ -120,7 +120,7 @@ def _formatter(form: LogFormat, *, colours: bool) -> logging.Formatter:
         ]
         shared.append(structlog.stdlib.add_logger_name)
     else:
-        shared += [_without_system, _as_can_be_shown]
+        shared += [_without_system, _as_sentence, _as_can_be_shown]
         plain = structlog.dev.plain_traceback
         last = [
             structlog.dev.ConsoleRenderer(
@@ -136,6 +136,17 @@ def _formatter(form: LogFormat, *, colours: bool) -> logging.Formatter:
 def _without_system(_logger: Any, _name: str, event: Any) -> Any:
     """Leave out what is the same in every line."""
     event.pop("system", None)
+    return event
+
+
+def _as_sentence(_logger: Any, _name: str, event: Any) -> Any:
+    """Leave of what the watchdog tells the sentence, which has all of it; and what to do, where that is known."""
+    if "what" in event and "turn" in event:
+        for name in set(event) - {"event", "level", "timestamp", "hint"}:
+            if not name.startswith("_"):
+                del event[name]
+        hint = event.pop("hint", "")
+        event["event"] = f"{event['event']}; {hint}" if hint else event["event"]
     return event
 
 

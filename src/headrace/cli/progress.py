@@ -159,7 +159,10 @@ class Progress:
         statistics = self._harness.statistics()
         restarts = sum(one.restarts for one in statistics.components.values())
         parts += [plural(restarts, "restart")] if restarts else []
-        return "  ".join([*parts, *self._fullest(statistics.edges)])
+        blocked = statistics.loop_blocked
+        troubles = [*([] if blocked is None else [blocked]), *statistics.deadlocks, *statistics.stalls]
+        last = [str(troubles[0])] if troubles else self._fullest(statistics.edges)
+        return "  ".join([*parts, *last])
 
     def _fullest(self, edges: Mapping[str, EdgeStatistics]) -> list[str]:
         if not edges:

@@ -37,6 +37,7 @@ def report_json(
             "failures": [one for failure in report.failures for one in _failed(failure, hide)],
             "restarts": [_restarts(one, hide) for one in report.restarts],
             "overruns": [_overrun(overrun, hide) for overrun in report.overruns],
+            "deadlocks": [hide(deadlock) for deadlock in report.deadlocks],
             "warnings": [as_json(problem) for problem in warnings],
         }
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.exceptions import ConfigError
 
 from .blueprint_problems import CODES, Complaints, Position, Problem, Severity, Sources
-from .options import Ack, Attempts, FanOut, OnError, RunIn, WhenFull
+from .options import Ack, Attempts, FanOut, Health, OnError, RunIn, WhenFull
 from .restart_policy import RestartPolicy, Strategy
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class ComponentSpec:
         inputs: How the messages for its inputs spread over the replicas, by port.
         restart: When it is restarted.
         stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        health: Whether the system is ready without it.
         ack: Who acknowledges what it has received.
         max_unacked: How many messages an input handle may have in hand.
         position: Where its name stands.
@@ -91,6 +92,7 @@ class ComponentSpec:
     inputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     restart: RestartPolicy | None = None
     stop_timeout: float | None = None
+    health: Health | None = None
     ack: Ack | None = None
     max_unacked: int | None = None
     position: Position = field(default=Position(), compare=False)

@@ -22,7 +22,7 @@ from .blueprint_values import (
     truth,
     whole_number,
 )
-from .options import Ack, FanOut, OnError, RunIn, WhenFull
+from .options import Ack, FanOut, Health, OnError, RunIn, WhenFull
 from .restart_policy import Strategy, When
 
 
@@ -98,12 +98,18 @@ DEFAULTS = TableKeys(
 )
 COMPONENT = TableKeys(
     "a component",
-    {"type": text, "stop_timeout": duration, **ACKNOWLEDGEMENT, **MESSAGE_POLICY},
+    {
+        "type": text,
+        "stop_timeout": duration,
+        "health": OneOf(get_args(Health)),
+        **ACKNOWLEDGEMENT,
+        **MESSAGE_POLICY,
+    },
     tables=("config", "outputs", "replicas", "inputs", "restart"),
     required=("type",),
     not_built=frozenset({"placement", "durable"}),
     order=(
-        *("type", "config", "outputs", "replicas", "inputs", "restart", "stop_timeout"),
+        *("type", "config", "outputs", "replicas", "inputs", "restart", "stop_timeout", "health"),
         *ACKNOWLEDGEMENT,
         *MESSAGE_POLICY,
     ),

@@ -296,7 +296,7 @@ def _component(known: list[KnownType], definitions: dict[str, Schema]) -> Schema
         "inputs": _by_name("output"),
         "replicas": {"anyOf": [{"$ref": "#/$defs/count"}, _table(REPLICAS)]},
         "restart": {"$ref": "#/$defs/restart"},
-        "stop_timeout": _simple(COMPONENT.checks["stop_timeout"]),
+        **{name: _simple(COMPONENT.checks[name]) for name in ("stop_timeout", "health")},
         **{name: _simple(check) for name, check in {**ACKNOWLEDGEMENT, **MESSAGE_POLICY}.items()},
     }
     rules = [_of_file(), *(_of_type(kind, definitions) for kind in known)]
@@ -343,7 +343,9 @@ def _of_file() -> Schema:
             "properties": {
                 "config": config,
                 **_no(
-                    "a blueprint", *MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout"
+                    "a blueprint",
+                    *(*MESSAGE_POLICY, *ACKNOWLEDGEMENT),
+                    *("replicas", "restart", "stop_timeout", "health"),
                 ),
             }
         },

@@ -62,6 +62,7 @@ ABOUT: Mapping[str, Mapping[str, str]] = {
         "`key`.",
         "inputs": "How the messages for its inputs spread over its replicas, by port.",
         "restart": _RESTART,
+        "health": "Whether the system is ready without it: `required`, no; `optional`, yes.",
         "stop_timeout": "How long it may take once its inputs have ended, or as a source once the system stops; "
         "then it alone is cancelled and named.",
         "ack": "Who acknowledges what it has received: `auto`, its next receive, or `manual`, itself by `ack()`.",

@@ -15,6 +15,7 @@ WhenFull = Literal["block", "drop_oldest", "drop_newest", "error"]
 FanOut = Literal["broadcast", "balance", "by_key"]
 OnError = Literal["dead_letter", "reject", "drop", "crash"]
 RunIn = Literal["loop", "thread", "process"]
+Health = Literal["required", "optional"]
 KeyFn = Callable[[Any], Hashable]
 
 Ack = Literal["auto", "manual"]
@@ -165,6 +166,26 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What is said of one component to the system rather than to itself.
+
+    Attributes:
+        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        health: Whether the system is ready without it.
+    """
+
+    stop_timeout: float | None = None
+    health: Health = "required"
+
+    def __post_init__(self) -> None:
+        check_seconds("stop_timeout", self.stop_timeout)
+        _check_choice("health", self.health, Health)
+
+
+UNMARKED = Marks()
+
+
+@dataclass(frozen=True, slots=True)
 class Watching:
     """After how many seconds what is wrong in a running system is told; 0 for never.
 
@@ -226,12 +247,15 @@ __all__ = [
     "AUTOMATIC",
     "DEFAULT_BUFFER_SIZE",
     "DEFAULT_MAX_UNACKED",
+    "UNMARKED",
     "Ack",
     "Acknowledgement",
     "Attempts",
     "EdgeOptions",
     "FanOut",
+    "Health",
     "KeyFn",
+    "Marks",
     "OnError",
     "OutputOptions",
     "Replicas",

@@ -174,15 +174,19 @@ class RestartCounter:
         """Take note that it runs from now on."""
         self._since = self._clock()
 
+    def interrupted(self) -> None:
+        """Take note that it runs no longer, for a reason that is not its own."""
+        if self._since is not None:
+            self._ran += self._clock() - self._since
+            self._since = None
+
     def ended(self, *, failed: bool) -> Restart | GiveUp:
         """Return the verdict on a life that has ended, or that failed before it began to run.
 
         Args:
             failed: Whether by a failure; else ``process()`` has returned.
         """
-        if self._since is not None:
-            self._ran += self._clock() - self._since
-            self._since = None
+        self.interrupted()
         policy = self.policy
         if policy.when == "never" or (policy.when == "failure" and not failed):
             return GiveUp()

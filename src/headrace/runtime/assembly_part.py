@@ -35,7 +35,7 @@ from headrace.model.blueprint import (
 )
 from headrace.model.blueprint_keys import ACKNOWLEDGEMENT, MESSAGE_POLICY, OF_FUNCTIONS
 from headrace.model.endpoint import ComponentNames, did_you_mean, parse_endpoint
-from headrace.model.options import Attempts, Replicas
+from headrace.model.options import Attempts, Marks, Replicas
 from headrace.model.settings_check import find_setting_errors
 
 from .assembly_site import Site
@@ -148,9 +148,8 @@ class Part:
             policy, replicas = self._policy(spec, target), _replicas_of(spec)
             restart = spec.restart or own_restart(target) or self.defaults.restart
             acks = (spec.ack, spec.max_unacked)
-            self.site.harness._add(
-                name, target, spec.config, policy, replicas, restart, spec.stop_timeout, acks
-            )
+            marks = Marks(spec.stop_timeout, spec.health or "required")
+            self.site.harness._add(name, target, spec.config, policy, replicas, restart, marks, acks)
         except ConfigError as error:
             hint = "leave it out" if error.field in _POLICY else ""
             self.site.tell(_place_of_setting(spec, error.field), error, hint)

@@ -115,7 +115,7 @@ class BlueprintLoader:
             return spec
         before = self.complaints.count
         self.is_full = not self._files.room_for_a_part(spec.place("type"))
-        for name in (*MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout"):
+        for name in (*MESSAGE_POLICY, *ACKNOWLEDGEMENT, "replicas", "restart", "stop_timeout", "health"):
             if getattr(spec, name) is not None:
                 hint = f"write it in the 'defaults' of {spec.type}"
                 if name not in MESSAGE_POLICY:

@@ -28,6 +28,8 @@ from .wiring import Member
 _How = Literal["by place", "by name", "bare"]
 HASTY_CLEANUP = 0.5
 """Seconds that clean-ups still have once the system is to stop at once."""
+_KEPT = 100
+"""Of what goes wrong between lives so many are kept, for the report: a storm may last for ever."""
 
 
 @dataclass(slots=True)
@@ -197,6 +199,8 @@ class Lifecycle:
         """Clean up some of those that were touched, to set them up once more; what fails is logged and kept."""
         layers = [[member for member in layer if member in members] for layer in self._layers]
         await self._clean_up_layers(layers, timeout, self.between_lives)
+        for notes in (self.between_lives.failures, self.between_lives.overruns):
+            del notes[:-_KEPT]
 
     async def _clean_up_layers(self, layers: list[list[Member]], timeout: float, notes: Notes) -> None:
         for layer in reversed(layers):
@@ -273,13 +277,19 @@ class Lifecycle:
         real = without_cancellation(error)
         if real is None:
             return False
-        member = step.member
+        self.take_note(step.member, phase, real, step.notes)
+        return True
+
+    def take_note(
+        self, member: Member, phase: Phase, real: BaseException, notes: Notes | None = None
+    ) -> None:
+        """Enter an error of a component, in its status, in notes and in the log."""
         _to_error(member.status, real)
-        step.notes.failures.append(Failure(member.name, phase, real))
+        if notes is not None:
+            notes.failures.append(Failure(member.name, phase, real))
         for leaf in leaves(real):
             trace = (type(leaf), leaf, leaf.__traceback__)
             self._logger.error(f"{phase} failed", component=member.name, error=describe(leaf), exc_info=trace)
-        return True
 
 
 def _insist(steps: list[_Step]) -> None:

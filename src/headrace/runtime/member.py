@@ -13,7 +13,7 @@ from headrace.authoring.resource import ResourceNeed, resources_of
 from headrace.exceptions import ConfigError, InvalidEndpointError, NotAComponentError
 from headrace.model.component_status import ComponentStatus
 from headrace.model.endpoint import Endpoint
-from headrace.model.options import AUTOMATIC, Ack, Acknowledgement, Attempts, EdgeOptions
+from headrace.model.options import AUTOMATIC, UNMARKED, Ack, Acknowledgement, Attempts, EdgeOptions, Marks
 from headrace.model.port import Port, PortTable
 from headrace.model.restart_policy import NEVER, RestartPolicy
 from headrace.streams.inlet import AnyInlet, Inlet
@@ -43,7 +43,7 @@ class Member:
         inlets: Its input ports.
         outlets: Its output ports.
         replica_of: The name it shares with other replicas; nothing where it is the only one.
-        stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system stops.
+        marks: What was said of it to the system.
         acks: Who acknowledges what it has received; and
         said_of_acks: what was said of that where it was registered.
     """
@@ -61,9 +61,14 @@ class Member:
     inlets: dict[str, AnyInlet] = field(default_factory=dict)
     outlets: dict[str, AnyOutlet] = field(default_factory=dict)
     replica_of: str = ""
-    stop_timeout: float | None = None
+    marks: Marks = UNMARKED
     acks: Acknowledgement = AUTOMATIC
     said_of_acks: SaidOfAcks = (None, None)
+
+    @property
+    def stop_timeout(self) -> float | None:
+        """Seconds that it may take once its inputs have ended, or as a source once the system stops."""
+        return self.marks.stop_timeout
 
     @property
     def registered_as(self) -> str:
@@ -170,7 +175,7 @@ def own_acks(what: Any) -> Acknowledgement:
 
 def own_restart(what: Any) -> RestartPolicy | None:
     """Return what a component, its class or its function says of restarts; None where it says nothing."""
-    said = getattr(getattr(what, "function", what), "restart", None)
+    said = getattr(what.function if isinstance(what, FunctionComponent) else what, "restart", None)
     return RestartPolicy.of(said) if isinstance(said, (RestartPolicy, str)) else None
 
 

@@ -48,6 +48,11 @@ def is_made_anew(member: Member) -> bool:
     return isinstance(member.factory, type) and not isinstance(member.component, FunctionComponent)
 
 
+def begins_anew(member: Member) -> bool:
+    """Return whether a restart begins from the start: a generator does, and what its class makes anew."""
+    return is_made_anew(member) or isinstance(member.component, FunctionComponent)
+
+
 def _keep_status(made: Any, status: ComponentStatus) -> None:
     """Let a new component have the status of the one before, with its history."""
     own = getattr(made, "status", None)
@@ -67,4 +72,4 @@ def _show(wiring: Wiring, port: AnyInlet | AnyOutlet, *, send: Any = None, recei
             known[edge.key] = replace(known[edge.key], send_stream=pair[0], receive_stream=pair[1])
 
 
-__all__ = ["is_made_anew", "renew"]
+__all__ = ["begins_anew", "is_made_anew", "renew"]

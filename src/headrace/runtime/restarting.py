@@ -15,6 +15,7 @@ import anyio
 from anyio import CancelScope
 from anyio.lowlevel import checkpoint
 
+from headrace.authoring.harness_component import finish_winding_down
 from headrace.model.component_status import ComponentState
 from headrace.model.options import Timeouts
 from headrace.model.report import Failure, Overrun, Restarts
@@ -116,7 +117,10 @@ class Comeback:
         finally:
             verdict: Verdict = "overran" if self._scope.cancelled_caught else "cancelled"
             for one in self._waiting():
-                self._end(one, verdict)
+                if one.lives:
+                    one.between = None  # its life ends by itself, and is judged then
+                else:
+                    self._end(one, verdict)
 
     def _waiting(self) -> list[Supervised]:
         return [one for one in self._members if one.alive and one.between is self]
@@ -158,11 +162,17 @@ class Comeback:
             site.logger.info("restarting", component=name, also=also, strategy=site.strategy)
 
     async def _rest(self, pause: float) -> None:
-        """Wait before the restart, and until there is room for a dead letter; a drain waits for room alone."""
+        """Wait before the restart, and until there is room for a dead letter.
+
+        A drain ends the pause under way, and lets none be longer than what it gives its sources.
+        """
         site = self._site
         self._doing = f"its restart after {pause:.3g} s"
-        with anyio.move_on_after(pause):
-            await site.hurry.wait()
+        if site.hurry.is_set():
+            await anyio.sleep(min(pause, site.timeouts.source_grace))
+        else:
+            with anyio.move_on_after(pause):
+                await site.hurry.wait()
         if site.dead_letters.is_full:
             store = site.dead_letters
             self._doing = f"room in the dead-letter store ({len(store)}/{store.limit})"
@@ -188,7 +198,9 @@ class Comeback:
         for one in waiting.values():
             try:
                 site.renew(one.member)
-            except Exception as error:  # code of the user's
+            except BaseException as error:  # code of the user's; nothing is awaited, so it is no cancellation
+                site.lifecycle.take_note(one.member, "setup", error)
+                finish_winding_down(one.member.status)  # nothing was made that a clean-up could be called of
                 errors.append((one, error))
         if not errors:
             layers = [

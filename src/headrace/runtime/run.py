@@ -365,7 +365,7 @@ class Run:
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
         ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
         for wrong in ledger.disagreements():
-            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
+            self._log.error(f"the ledger does not close: {wrong}", where=wrong.where, by=wrong.by)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,
@@ -392,11 +392,12 @@ class Run:
 
     def _context_of(self, member: Member) -> Context:
         calls = ContextCalls(member.name, self._running, self._dead_letters, self._log)
+        again = {"restart": calls.restarts} if calls.restarts else {}
         return Context(
             name=member.name,
             system=self._harness.name,
             config=getattr(member.component, "config", {}),
-            logger=self._log.bind(component=member.name),
+            logger=self._log.bind(component=member.name, **again),
             stop_event=self.stop_event,
             resources=MappingProxyType(seen_from(member.name, self._resources.values)),
             spawn=calls.spawn,

@@ -144,7 +144,7 @@ def take_statistics(
             member.status.error_count,
             member.status.last_transition,
             run_in_of(member.component),
-            member.paused,
+            run is not None and member.paused,
             waiting_for=_waiting_for(lives.get(member.name), wiring, now, epoch),
             **_lives(lives.get(member.name)),
         )

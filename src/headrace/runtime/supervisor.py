@@ -23,7 +23,7 @@ from .gathered import Gathered
 from .hands import Hands
 from .life import Ended, Life, inside
 from .moving import surviving_listeners
-from .renewal import is_made_anew
+from .renewal import begins_anew
 from .wiring import Member
 
 Verdict = Literal["finished", "stopped", "crashed", "overran", "cancelled"]
@@ -157,9 +157,16 @@ class Supervised:
         return self._life.at_work if self.between is None else ()
 
     @property
+    def lives(self) -> bool:
+        """Whether it runs, be it that it is to end for the sake of others."""
+        return self.alive and (self.between is None or (self.left is not None and not self.left.is_set()))
+
+    @property
     def awaiting(self) -> str:
         """Where it waits, as a line of its own source, or what for between two lives."""
-        return self._life.awaiting if self.between is None else self.between.awaiting(self)
+        if self.between is None or self.lives:
+            return self._life.awaiting
+        return self.between.awaiting(self)
 
     @property
     def rests(self) -> bool:
@@ -214,7 +221,7 @@ class Supervised:
             self.redelivered,
             self.state_lost,
             error,
-            bool(self.restarts) and self.member.is_source and is_made_anew(self.member),
+            bool(self.restarts) and self.member.is_source and begins_anew(self.member),
             tuple(troubles),
         )
 
@@ -257,7 +264,8 @@ class Supervised:
             self._has_crashed(_one_of(self._life.errors))
         elif ended == "returned":
             self._has_returned()
-        elif self.stopping == "restart":
+        elif self.stopping == "restart" and self.between is not None:
+            self._counter.interrupted()
             self._lose_state()
             self.hands.keep(self.member)
         elif self.stopping == "grace" and not self.forced_at:

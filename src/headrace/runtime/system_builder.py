@@ -26,17 +26,19 @@ from headrace.model.endpoint import refuse_unprintable
 from headrace.model.message import Rejected
 from headrace.model.options import (
     DEFAULT_BUFFER_SIZE,
+    UNMARKED,
     Ack,
     Attempts,
     EdgeOptions,
     FanOut,
+    Health,
     KeyFn,
+    Marks,
     OnError,
     OutputOptions,
     Replicas,
     RunIn,
     WhenFull,
-    check_seconds,
 )
 from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.topology import Topology
@@ -226,6 +228,7 @@ class SystemBuilder:
         attempts: int | None = None,
         on_error: OnError | None = None,
         stop_timeout: float | None = None,
+        health: Health = "required",
         ack: Ack | None = None,
         max_unacked: int | None = None,
         **settings: Any,
@@ -247,6 +250,7 @@ class SystemBuilder:
             on_error: What becomes of a message after the last attempt; as the function says itself where None.
             stop_timeout: Seconds that it may take once its inputs have ended, or as a source once the system
                 stops; then it alone is cancelled and named. Where None, only ``shutdown_timeout`` counts.
+            health: Whether the system is ``ready`` without it: ``required`` or ``optional``.
             ack: Who acknowledges what it has received: ``auto``, its next receive, or ``manual``, itself by
                 ``ack()``; as its class says where None. A function's messages are acknowledged with what it gives.
             max_unacked: With ``manual``, how many messages an input handle may have in hand; 1000 where None.
@@ -263,8 +267,8 @@ class SystemBuilder:
         said = {"attempts": attempts, "on_error": on_error, "run_in": run_in}
         said = {option: value for option, value in said.items() if value is not None}
         both = {**(config or {}), **settings}
-        acks = (ack, max_unacked)
-        return self._add(name, factory, both, said, replicas, restart, stop_timeout, acks)
+        marks = Marks(stop_timeout, health)
+        return self._add(name, factory, both, said, replicas, restart, marks, (ack, max_unacked))
 
     def _add(
         self,
@@ -274,11 +278,10 @@ class SystemBuilder:
         attempts: Attempts | Mapping[str, Any] | None,
         replicas: int | Replicas = 1,
         restart: RestartPolicy | When | None = None,
-        stop_timeout: float | None = None,
+        marks: Marks = UNMARKED,
         acks: SaidOfAcks = (None, None),
     ) -> ComponentHandle:
         with self._changing("add a component") as where:
-            check_seconds("stop_timeout", stop_timeout)
             if isinstance(attempts, Mapping):
                 own = factory.attempts if isinstance(factory, ComponentFunction) else Attempts()
                 attempts = replace(own, **attempts) if attempts else None
@@ -290,7 +293,7 @@ class SystemBuilder:
                 *what, attempts=attempts, where=where, replicas=several, restart=when, acks=acks
             )
             for member in self.wiring.members_of(name):
-                member.stop_timeout = stop_timeout
+                member.marks = marks
         return ComponentHandle(name, lambda: self.wiring.replicas.get(name) or self.wiring.members[name])
 
     def resource(

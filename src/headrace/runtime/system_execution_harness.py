@@ -20,7 +20,7 @@ from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_s
 
 from .books import system_ledger
 from .collecting import collect
-from .health import SystemHealth, health_of
+from .health import SystemHealth, ask_all, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
 from .raising import raise_system_failed
@@ -48,8 +48,7 @@ class SystemExecutionHarness(SystemLetters):
         strategy: Who is restarted with a component that failed: ``one_for_one``, nobody else; ``rest_for_one``, all
             downstream of it; ``one_for_all``, all.
         stall_after: Seconds for which a component may keep others waiting until that is told; None or 0 for never.
-        blocked_after: Seconds for which the event loop may be kept from turning until that is told; None or 0 for
-            never. A thread watches it while the system runs.
+        blocked_after: Seconds for which the event loop may be kept from turning, likewise; a thread watches it.
 
     Raises:
         ConfigError: A number does not fit.
@@ -123,6 +122,14 @@ class SystemExecutionHarness(SystemLetters):
     def health(self) -> SystemHealth:
         """Return whether the system is ready to work, and if not why; may be called from any thread."""
         return health_of(self.name, self._run, self.report, self.wiring)
+
+    async def check_health(self, timeout: float = 2.0) -> SystemHealth:
+        """Return what ``health()`` does, after asking all components for their ``health_check()``.
+
+        One that raises, or has not answered in ``timeout`` seconds, is not well, and is named.
+        """
+        told = await ask_all(self.wiring, timeout)
+        return health_of(self.name, self._run, self.report, self.wiring, told)
 
     # --- running -----------------------------------------------------------------------------------
 

@@ -161,6 +161,8 @@ class _Writing:
         found |= {"outputs": outputs} if outputs else {}
         if member.restart != (own_restart(target) or NEVER):
             found["restart"] = _restart(member.restart)
+        if member.marks.health != "required":
+            found["health"] = member.marks.health
         if member.stop_timeout is not None:
             found["stop_timeout"] = _duration(member.stop_timeout)
         if member.acks != own_acks(target):

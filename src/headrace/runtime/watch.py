@@ -11,6 +11,7 @@ from headrace.model.trouble import Deadlock, LoopBlock, SlowStep, Trouble
 from headrace.streams.pace import use_loop_clock
 
 from .dead_letters import DeadLetterStore
+from .failing import Failing
 from .home import Home
 from .lifecycle import Lifecycle
 from .log import get_logger
@@ -39,6 +40,7 @@ class Watch:
 
     Attributes:
         clock: Gives the seconds of the event loop; may be called in any thread.
+        failing: Knows which components only fail.
     """
 
     def __init__(
@@ -57,14 +59,22 @@ class Watch:
         self._lifecycle = lifecycle
         self._resources = resources
         self._timeouts = harness.timeouts
+        self.failing = Failing(harness.wiring, running)
         self._dog: Watchdog | None = None
         if options.stall_after:
             self._dog = Watchdog(
-                harness.wiring, running, dead_letters, self._slow_steps, options, self.clock, logger
+                harness.wiring,
+                running,
+                dead_letters,
+                self._slow_steps,
+                self.failing,
+                options,
+                self.clock,
+                logger,
             )
         self._loop: LoopWatch | None = None
         if options.blocked_after:
-            self._loop = LoopWatch(harness, harness.name, running, options.blocked_after, home, logger)
+            self._loop = LoopWatch(harness, running, options.blocked_after, home, logger)
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:

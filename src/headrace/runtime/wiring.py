@@ -100,10 +100,9 @@ class Wiring(Roster):
         new = self._make(name, factory, config, None, before.where, replicas, before.restart)
         if isinstance(old, ReplicaSet) and isinstance(new, ReplicaSet):
             new.inputs |= old.inputs
-        stop_timeout = self.member_of(name).stop_timeout
         self._take(new)
         for member in self.members_of(name):
-            member.stop_timeout = stop_timeout
+            member.marks = before.marks
             if not isinstance(member.component, FunctionComponent):
                 member.acknowledge(before.said_of_acks)
         touched = [c for c in self.connections.values() if name in (c.sender.component, c.receiver.component)]

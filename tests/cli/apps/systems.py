@@ -53,6 +53,36 @@ async def one() -> AsyncIterator[int]:
     await anyio.sleep_forever()
 
 
+class Greedy(HarnessComponent):
+    """Sends twice as much as it reads."""
+
+    async def process(self) -> None:
+        while True:
+            await self.send_streams["out"].send(1)
+            await self.send_streams["out"].send(2)
+            await self.receive_streams["in"].receive()
+
+
+async def fetch() -> None:
+    await anyio.sleep_forever()
+
+
+class Store(HarnessComponent):
+    """Never gets done with its first message."""
+
+    async def process(self) -> None:
+        async for _ in self.receive_streams["in"]:
+            await fetch()
+
+
+class Hog(HarnessComponent):
+    """Keeps the event loop to itself for a while."""
+
+    async def process(self) -> None:
+        at_work()
+        time.sleep(0.8)  # noqa: ASYNC251 - that is the fault  # headrace: ignore[W310]
+
+
 @component
 def show(number: int) -> None:
     print(number)
@@ -223,3 +253,18 @@ def make_unwired() -> System:
     made = chain(ten, take)
     made.connect("ten", "tale")
     return made
+
+
+deadlocked = System("small", shutdown_timeout=0.3)
+deadlocked.add("a", Greedy)
+deadlocked.add("b", Greedy)
+deadlocked.connect("a.out", "b.in", buffer_size=4)
+deadlocked.connect("b.out", "a.in", buffer_size=4)
+
+slow_sink = System("small", shutdown_timeout=0.3, source_grace=0.1)
+slow_sink.add("numbers", numbers)
+slow_sink.add("store", Store)
+slow_sink.connect("numbers.out", "store.in")
+
+hogged = System("small")
+hogged.add("hog", Hog)
