@@ -96,7 +96,7 @@ def test_every_part_of_a_report_is_in_it_without_secrets() -> None:
         seconds=1.23456789,
         drain_seconds=0.5,
         failures=(Failure("b", "cleanup", ExceptionGroup("two", [ValueError("hunter2"), OSError("no")])),),
-        overruns=(Overrun("b", "process", 1.5, "connect('hunter2')"),),
+        overruns=(Overrun("b", "process", 1.5, "connect('hunter2')", "stop_timeout", {"a.out -> b.in": 2}),),
         ledger=books,
         dead_letters=(DeadLetter(7, "b", "a.out -> b.in", 1, KeyError("id"), "", 3, 12.5),),
     )
@@ -108,7 +108,16 @@ def test_every_part_of_a_report_is_in_it_without_secrets() -> None:
     assert told["edges"][0]["dropped"] == {"overflow": 1}
     assert told["discarded"] == {"a.side": 3}
     assert [failure["error"] for failure in told["failures"]] == ["ValueError <secret>", "OSError no"]
-    assert told["overruns"][0]["awaiting"] == "connect('<secret>')"
+    assert told["overruns"] == [
+        {
+            "component": "b",
+            "phase": "process",
+            "after": 1.5,
+            "awaiting": "connect('<secret>')",
+            "deadline": "stop_timeout",
+            "left": {"a.out -> b.in": 2},
+        }
+    ]
     letter = told["dead_letters"][0]
     assert (letter["number"], letter["attempts"], letter["at"], letter["error"]) == (
         7,

@@ -85,7 +85,7 @@ def test_a_drain_that_overruns_names_who_and_where(backend: str, start: Start) -
     "A thread of its own names the component and the line; after a signal and the deadline the command line "
     "ends the process hard.",
     sees=[
-        "... has blocked the event loop for ... s in ...() at systems.py:...: all components stand still ...",
+        "... has blocked the event loop for ... s in ...() at systems.py:...: all components stand still",
         "... has not ended (running)",
         "the event loop is blocked in ...() at systems.py:...",
         "it cannot be stopped in an orderly way; ending the process",

@@ -9,7 +9,6 @@ from itertools import count, pairwise
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from headrace import HarnessComponent, In, Out, System, component
 from headrace.model.restart_policy import Backoff, RestartPolicy
@@ -128,24 +127,6 @@ class Swallows(Sink):
                 continue
 
 
-class Blocks(Sink):
-    async def take(self, message: int) -> None:
-        at_work()
-        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
-
-
-class HoldsAThread(Sink):
-    async def take(self, message: int) -> None:
-        at_work()
-        await anyio.to_thread.run_sync(time.sleep, 3600)
-
-
-class Hangs(Sink):
-    async def take(self, message: int) -> None:
-        at_work()
-        await anyio.sleep_forever()
-
-
 class Slow(Sink):
     async def take(self, message: int) -> None:
         if message == 5:
@@ -247,10 +228,6 @@ storm = chain(ten, RaisesAlways, show, raisesalways=RESTARTS)
 cleanup_raises = chain(ten, CleanupRaises, CleanedUp)
 cleanup_hangs = chain(ten, CleanupHangs, CleanedUp, options=SHORT)
 swallows = chain(one, Swallows, options=SHORT)
-blocks = chain(one, Blocks, options=SHORT)
-holds_a_thread = chain(one, HoldsAThread, options=SHORT)
-hangs = chain(one, Hangs, options={"shutdown_timeout": 1000})
-overruns = chain(one, Hangs, options=SHORT)
 drains = chain(numbers, Slow, options={"buffer_size": 20})
 interrupts = chain(ten, Interrupts)
 exits = chain(ten, Exits)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,6 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from headrace import HarnessComponent, System
 from headrace.cli.ending import report_lines
+from headrace.components import SqliteSink
 from headrace.model.restart_policy import Backoff, RestartPolicy
 
 
@@ -163,3 +167,42 @@ async def test_a_clean_up_may_await_and_has_its_time(shown: Callable[[str], None
     assert steps == ["finally", "cleaned up"]
     assert system.report is not None
     shown("\n".join(report_lines(system.report)))
+
+
+@pytest.mark.fault(
+    44,
+    "`sqlite_sink` with a restart policy opens the database anew; the rows that were not committed come "
+    "again, and only committed rows count as delivered.",
+)
+async def test_a_table_that_is_dropped_in_a_run_is_written_anew_with_nothing_lost(tmp_path: Path) -> None:
+    path = tmp_path / "out.db"
+    go_on = anyio.Event()
+
+    class Rows(HarnessComponent):
+        async def process(self) -> None:
+            for number in range(20):
+                if number == 10:
+                    await go_on.wait()
+                await self.send_streams["out"].send({"id": number})
+
+    system = System()
+    system.add("rows", Rows)
+    settings = {"path": str(path), "table": "t", "columns": {"id": "INTEGER"}, "batch_size": 5}
+    restart = RestartPolicy(backoff=Backoff(0.0, 0.0))
+    system.add("store", SqliteSink, settings, restart=restart)
+    system.connect("rows.out", "store.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        with fail_after(30):
+            while system.ledger().acknowledged < 5 or system.ledger().remaining:
+                await checkpoint()
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("DROP TABLE t")
+                connection.commit()
+            go_on.set()
+            report = await system.wait()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id FROM t ORDER BY id").fetchall() == [(n,) for n in range(10, 20)]
+    assert (report.ledger.acknowledged, report.ledger.totals.lost) == (20, 0)
+    assert [one.restarts for one in report.restarts] == [1]
+    assert not report.dead_letters

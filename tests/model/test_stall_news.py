@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.model.stall_news import StallNews
-from headrace.model.trouble import SlowStep
+from headrace.model.trouble import SlowStep, Stall, Wait
 
 
 def trouble(seconds: float, name: str = "db") -> SlowStep:
@@ -40,6 +42,20 @@ def test_one_that_comes_again_soon_is_not_told_again() -> None:
     assert news.update(3, [trouble(1)]) == []
     assert news.update(4, []) == []  # nor is its end
     assert [one.turn for one in news.update(12, [trouble(1)])] == ["begins"]
+
+
+def test_what_was_slow_and_stands_still_is_told_at_once_and_once() -> None:
+    slow = Stall("slow", "store", Wait("await"), 1, ("parse",), "parse.out -> store.in", (2, 2), 3.0)
+    still = replace(slow, kind="blocked")
+    news = StallNews(hold=0.5)
+    looks = [slow, still, slow, still, still]
+    assert [[one.turn for one in news.update(n / 4, [seen])] for n, seen in enumerate(looks)] == [
+        ["begins"],
+        ["goes on"],
+        [],
+        [],
+        [],
+    ]
 
 
 def test_others_are_told_apart_by_their_keys() -> None:

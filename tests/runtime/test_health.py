@@ -14,7 +14,9 @@ from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 from headrace import Backoff, RestartPolicy, System, component
-from headrace.exceptions import ConfigError
+from headrace.edges.yaml_blueprint import parse_blueprint
+from headrace.exceptions import BlueprintError, ConfigError
+from headrace.runtime.assembly import assemble
 
 
 def fed(fn: Any, inbox: list[Any], **options: Any) -> tuple[System, Any]:
@@ -222,3 +224,32 @@ async def test_a_system_that_does_not_run_may_be_asked_too(parts: SimpleNamespac
     made.add("numbers", numbers)
     health = await made.check_health()
     assert (health.state, health.ready, health.live) == ("new", False, True)
+
+
+# --- in a blueprint ------------------------------------------------------------------------------------
+
+BLUEPRINT = """
+system: s
+defaults: {stall_after: 2s, blocked_after: 0}
+components:
+  rows: {type: csv_source, config: {path: a.csv}}
+  show: {type: console_sink, health: optional}
+connections: [rows -> show]
+"""
+
+
+def test_a_blueprint_says_it_too_and_is_written_with_it() -> None:
+    system = assemble(parse_blueprint(BLUEPRINT, env={})).harness
+    again = assemble(parse_blueprint(system.to_yaml(), env={})).harness
+    for made in (system, again):
+        found = {name: member.marks.health for name, member in made.wiring.members.items()}
+        assert found == {"rows": "required", "show": "optional"}
+        assert (made.watching.stall_after, made.watching.blocked_after) == (2, 0)
+
+
+def test_a_mistake_in_a_blueprint_is_told_with_its_place() -> None:
+    with pytest.raises(BlueprintError) as caught:
+        parse_blueprint(BLUEPRINT.replace("health: optional", "health: optonal"), env={})
+    [problem] = caught.value.problems
+    assert problem.position.line == 6
+    assert "did you mean 'optional'" in str(problem)

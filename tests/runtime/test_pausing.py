@@ -13,6 +13,7 @@ import anyio
 import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
+from tests.runtime import worker_parts
 
 from headrace import Rejected, Replicas, component
 from headrace.exceptions import ComponentEndedError, HarnessNotRunning, UnknownComponentError
@@ -671,3 +672,30 @@ async def test_a_component_that_restarts_stays_paused_and_its_message_comes_agai
             report = await system.wait()
     assert got == [0, 1, 2, 3, 4]
     assert report.ledger.totals.lost == 0
+
+
+async def test_what_a_worker_process_works_on_is_finished() -> None:
+    got: list[int] = []
+
+    @component
+    def keep(number: int) -> None:
+        got.append(number)
+
+    system = System()
+    system.add("ticks", ticks)
+    system.add("act", worker_parts.act, run_in="process")
+    system.add("keep", keep)
+    system.connect("ticks.out", "act.in")
+    system.connect("act.out", "keep.in")
+    async with running(system):
+        while len(got) < 10:
+            await checkpoint()
+        await system.pause("act")
+        assert system.ledger().edges[0].in_hand == 0
+        await wait_all_tasks_blocked()
+        before = len(got)
+        assert system.ledger().edges[0].acknowledged == before
+        await system.resume("act")
+        while len(got) < before + 10:
+            await checkpoint()
+    assert got == list(range(len(got)))

@@ -173,6 +173,57 @@ async def test_who_does_not_even_go_then_keeps_the_name_of_its_own_deadline(part
     assert late.deadline == "stop_timeout"
 
 
+async def test_the_time_of_a_pause_does_not_count(parts: SimpleNamespace) -> None:
+    system = System()
+    sink = parts.Collect()
+    system.register_component("numbers", parts.Numbers(count=3))
+    system.add("sink", sink, stop_timeout=0.02)
+    system.connect("numbers.out", "sink.in")
+    async with create_task_group() as group:
+        system.components["sink"].setup = lambda: system.pause("sink")
+        await group.start(system.run)
+        await anyio.sleep(0.1)
+        assert sink.status.is_running
+        await system.resume()
+        with fail_after(30):
+            report = await system.wait()
+    assert sink.got == [0, 1, 2]
+    assert report.clean
+
+
+async def test_who_swallows_its_cancellation_is_named_with_the_time_since_its_inputs_ended(
+    parts: SimpleNamespace,
+) -> None:
+    async def swallows(self: Any) -> None:
+        async for _ in self.receive_streams["in"]:
+            pass
+        while True:
+            try:
+                await anyio.sleep_forever()
+            except BaseException:
+                continue
+
+    system = System()
+    body_over = anyio.Event()
+
+    async def source(self: Any) -> None:
+        await body_over.wait()
+
+    system.register_component("source", parts.Acting("source", source))
+    system.add("swallows", parts.Acting("swallows", swallows), stop_timeout=0.02)
+    system.connect("source.out", "swallows.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await anyio.sleep(0.3)
+        body_over.set()
+        with fail_after(30):
+            report = await system.wait()
+    [late] = report.overruns
+    assert late.after < 0.3
+    assert late.deadline == "stop_timeout"
+    assert late.awaiting.endswith("which swallows cancellation")
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), "2", True])
 def test_what_is_no_time_is_refused(parts: SimpleNamespace, seconds: Any) -> None:
     system = System()

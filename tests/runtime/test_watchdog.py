@@ -110,7 +110,7 @@ async def test_a_stuck_sink_is_named_with_its_line_and_so_is_its_end(
     )
     async with create_task_group() as group:
         await group.start(made.run)
-        text = await told.wait("parse has been blocked")
+        text = await told.wait("; behind parse: source")
         statistics = made.statistics()
         go_on.set()
     where = line_of(fetch, 1)
@@ -234,9 +234,9 @@ async def test_of_replicas_the_stuck_one_is_named(parts: SimpleNamespace, told: 
     made.connect("source.out", "store.in", buffer_size=2)
     async with create_task_group() as group:
         await group.start(made.run)
-        text = await told.wait("source has been blocked")
+        text = await told.wait("sending to store[1].in (2/2); store[1] awaits")
         go_on.set()
-    assert f"sending to store[1].in (2/2); store[1] awaits {line_of(Store.process, 3)}" in text
+    assert text.endswith(line_of(Store.process, 3))
 
 
 async def test_a_task_that_a_component_has_started_is_named_by_its_own_line(
@@ -341,6 +341,28 @@ async def test_a_full_dead_letter_store_is_told(told: Told) -> None:
     assert "for room in the dead-letter store (2/2)" in text
     assert waiting is not None
     assert (waiting.kind, waiting.text) == ("dead_letters", "room in the dead-letter store (2/2)")
+
+
+async def test_one_that_acknowledges_nothing_is_named_with_its_window(
+    parts: SimpleNamespace, told: Told
+) -> None:
+    async def hoard(self: Any) -> None:
+        async for _ in self.receive_streams["in"]:
+            pass
+
+    made = system(parts, {"source": numbers})
+    made.add("hoard", parts.Acting("hoard", hoard), ack="manual", max_unacked=3)
+    made.connect("source.out", "hoard.in", buffer_size=2)
+    async with create_task_group() as group:
+        await group.start(made.run)
+        text = await told.wait("source has been blocked")
+        waiting = made.statistics().components["hoard"].waiting_for
+        made.request_stop()
+    assert waiting is not None
+    assert waiting.text in text
+    assert text.endswith(
+        f"; hoard awaits {line_of(hoard, 1)}, for an ack() on hoard.in: 3 are unacknowledged (max_unacked)"
+    )
 
 
 # --- deadlocks ------------------------------------------------------------------------------------------

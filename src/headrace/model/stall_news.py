@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from .trouble import Trouble
+from .trouble import Stall, Trouble
 
 Turn = Literal["begins", "goes on", "over"]
 
@@ -36,6 +36,7 @@ class _Known:
     pause: float = FIRST_PAUSE
     told: bool = False
     over: bool = False
+    worse: bool = False
 
 
 class StallNews:
@@ -90,13 +91,22 @@ class StallNews:
                 )
             elif known.over:
                 known.over, known.began = False, now - trouble.seconds
+            worse = (
+                known.told and not known.worse and _stands_still(trouble) and not _stands_still(known.trouble)
+            )
+            known.worse = known.worse or worse
             known.trouble, known.seen = trouble, now
-            if now >= known.quiet_until:
+            if now >= known.quiet_until or worse:
                 news.append(News("goes on" if known.told else "begins", trouble, now - known.began))
                 known.told = True
                 known.quiet_until = now + known.pause
                 known.pause = min(known.pause * _GROWTH, LONGEST_PAUSE)
         return news
+
+
+def _stands_still(trouble: Trouble) -> bool:
+    """Whether what was slow perhaps has come to a stop; that is told at once, and once."""
+    return not isinstance(trouble, Stall) or trouble.kind != "slow"
 
 
 __all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "News", "StallNews", "Turn"]

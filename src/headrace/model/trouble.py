@@ -247,10 +247,10 @@ class SlowStep:
 
 @dataclass(frozen=True, slots=True)
 class LoopBlock:
-    """A component that keeps the event loop to itself, so that all others stand still.
+    """Code that keeps the event loop to itself, so that all components stand still.
 
     Attributes:
-        component: Which.
+        component: Which; empty where it is other code of the program.
         phase: In which phase of its life.
         seconds: How long the loop has not turned.
         where: The line of its own source where it is.
@@ -269,10 +269,16 @@ class LoopBlock:
 
     def over(self, seconds: float) -> str:
         """Return the sentence for its end, after so many seconds."""
+        if not self.component:
+            return f"the event loop turns again, after {span(seconds)}"
         return f"{self._who} has let the event loop go, after {span(seconds)}"
 
     def __str__(self) -> str:
         where = f" in {self.where}" if self.where else ""
+        if not self.component:
+            return (
+                f"the event loop has been blocked for {span(self.seconds)}{where}, by none of its components"
+            )
         return f"{self._who} has blocked the event loop for {span(self.seconds)}{where}: all components stand still"
 
 

@@ -107,6 +107,7 @@ class Drain:
         self._began = anyio.current_time()
         self._has_begun = anyio.Event()
         self._overruns: dict[str, Overrun] = {}
+        self._since: dict[str, float] = {}
 
     @property
     def overruns(self) -> tuple[Overrun, ...]:
@@ -130,8 +131,7 @@ class Drain:
             await self._has_begun.wait()
         else:
             await _end_of_inputs(one)
-        began = anyio.current_time()
-        await anyio.sleep(seconds)
+        began = await _end_of_time(one, seconds)
         if one.alive:
             self.name(one, one.awaiting, deadline="stop_timeout", began=began)
             one.cancel("deadline")
@@ -173,7 +173,8 @@ class Drain:
             deadline: The setting by which its time was up.
             began: When its time began to run; with the drain where None.
         """
-        name, after = one.member.name, anyio.current_time() - (self._began if began is None else began)
+        name = one.member.name
+        since = self._since.setdefault(name, self._began if began is None else began)
         left = {
             ledger.edge: ledger.remaining
             for inlet in one.member.inlets.values()
@@ -182,8 +183,20 @@ class Drain:
         }
         if name in self._overruns:  # cut off by its own deadline already, and still not gone
             deadline, left = self._overruns[name].deadline, dict(self._overruns[name].left)
+        after = anyio.current_time() - since
         self._overruns[name] = Overrun(name, "process", after, awaiting, deadline, MappingProxyType(left))
         self._logger.error("drain overran", component=name, awaiting=awaiting, deadline=deadline, left=left)
+
+
+async def _end_of_time(one: Supervised, seconds: float) -> float:
+    """Wait so long; a pause that reaches beyond that lets the time begin anew. Returns when it has begun."""
+    while True:
+        began = anyio.current_time()
+        await anyio.sleep(seconds)
+        if not one.member.paused:
+            return began
+        while one.member.paused:  # noqa: ASYNC110 - nobody is told of the end of a pause
+            await anyio.sleep(_LOOK_AGAIN)
 
 
 async def _end_of_inputs(one: Supervised) -> None:

@@ -59,7 +59,6 @@ class LoopWatch:
 
     Args:
         system: What the work of this run's components is known by.
-        name: The system's name.
         running: The running members, by name.
         after: Seconds without a turn after which that is told.
         home: The event loop.
@@ -72,14 +71,12 @@ class LoopWatch:
     def __init__(
         self,
         system: object,
-        name: str,
         running: Mapping[str, Supervised],
         after: float,
         home: Home,
         logger: Any,
     ) -> None:
         self.system = system
-        self.name = name
         self.running = running
         self.after = after
         self.home = home
@@ -113,21 +110,18 @@ class LoopWatch:
 
     def tell(self, sight: _Sight, seconds: float) -> None:
         """Say who blocks the loop."""
-        work = sight.work or Work(None, self.name, "process")
+        work = sight.work or Work(None, "", "process")
+        turn = "begins" if self.blocked is None else "goes on"
         stack = "".join(traceback.StackSummary.extract((f, f.f_lineno) for f in sight.frames).format())
         self.blocked = LoopBlock(work.component, work.phase, seconds, sight.where, stack)
-        text = str(self.blocked) if sight.work else _of_others(sight.where, seconds)
-        self.logger.warning(text, what="loop blocked", turn="begins", **_fields(self.blocked), stack=stack)
+        fields = _fields(self.blocked)
+        self.logger.warning(str(self.blocked), what="loop blocked", turn=turn, **fields, stack=stack)
 
     def tell_end(self, seconds: float) -> None:
         """Say that the loop turns again."""
         blocked, self.blocked = self.blocked, None
         if blocked is not None:
             self.logger.info(blocked.over(seconds), what="loop blocked", turn="over", **_fields(blocked))
-
-
-def _of_others(where: str, seconds: float) -> str:
-    return f"the event loop has been blocked for {seconds:.1f} s in {where}, by none of its components"
 
 
 def _fields(blocked: LoopBlock) -> dict[str, Any]:

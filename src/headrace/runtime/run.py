@@ -365,7 +365,7 @@ class Run:
         failures = (*self._resources.failures, *self._failures, *self._lifecycle.failures)
         ledger = system_ledger(self._wiring, self._harness.summary, self.dead)
         for wrong in ledger.disagreements():
-            self._log.error("the ledger does not close", where=wrong.where, by=wrong.by, **wrong.numbers)
+            self._log.error(f"the ledger does not close: {wrong}", where=wrong.where, by=wrong.by)
         return ShutdownReport(
             system=self._harness.name,
             outcome="failed" if failures and outcome != "cancelled" else outcome,

@@ -74,7 +74,7 @@ class Watch:
             )
         self._loop: LoopWatch | None = None
         if options.blocked_after:
-            self._loop = LoopWatch(harness, harness.name, running, options.blocked_after, home, logger)
+            self._loop = LoopWatch(harness, running, options.blocked_after, home, logger)
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:

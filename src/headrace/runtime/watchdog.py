@@ -85,6 +85,7 @@ class Watchdog:
         self._after = options.stall_after
         self._pause = options.stall_after / LOOKS
         self._clock = clock
+        self._due = clock()
         self._logger = logger
         self._pressed: dict[str, _Pressed] = {}
         self._news = StallNews(hold=2 * self._pause)
@@ -94,11 +95,14 @@ class Watchdog:
         while True:
             began = self._clock()
             self.look()
-            await anyio.sleep(max(self._pause, SHARE * (self._clock() - began)))
+            pause = max(self._pause, SHARE * (self._clock() - began))
+            self._due = self._clock() + pause
+            await anyio.sleep(pause)
 
     def look(self) -> None:
         """Look, and tell what is new."""
         now = self._clock()
+        self._forgive(now - self._due)
         self._failing.look()
         self._note_pressed(now)
         steps = list(self._steps())
@@ -124,6 +128,13 @@ class Watchdog:
                 self._tell(News("begins", deadlock, deadlock.seconds))
 
     # --- what there is to see ----------------------------------------------------------------------
+
+    def _forgive(self, late: float) -> None:
+        """Blame nobody for time in which the event loop did not turn, and so nobody could move."""
+        if late > self._pause:
+            for known in self._pressed.values():
+                known.since += late
+                known.taken.clear()
 
     def _note_pressed(self, now: float) -> None:
         edges = self._wiring.edges
@@ -179,7 +190,7 @@ class Watchdog:
         numbers = (edge.buffered, edge.options.buffer_size)
         if pressed is None:
             return Link(edge.key, sender, receiver, *numbers)
-        (then, before), (_, taken) = pressed.taken[0], pressed.taken[-1]
+        (then, before), (_, taken) = pressed.taken[0], pressed.taken[-1]  # noted at this look
         return Link(edge.key, sender, receiver, *numbers, pressed.since, taken - before, now - then)
 
     def _waits(self, name: str, now: float, exact: set[str]) -> tuple[Wait, ...]:
