@@ -52,6 +52,7 @@ ROWS: Mapping[str, str] = {
     "close of a receiver": "a receiver that is closed",
     "await in finally": "an `await` in a `finally`",
     "cancelled thread": "a cancelled wait for a thread",
+    "yield in a task group": "a `yield` inside a task group",
     "spinning": "a task that spins on a pending cancellation",
 }
 """What the page tells, in its order: the numbers are those of the project's matrix of faults."""

@@ -217,6 +217,7 @@ async def test_a_cancellation_within_a_transaction_takes_effect_after_it(collect
     assert sink.written == 3
 
 
+@pytest.mark.fault(44)
 async def test_rows_are_acknowledged_only_after_they_were_written(collect: Any, db: Path) -> None:
     async with anyio.create_task_group() as group:
         system, tell, sink = await running_sink(group, collect, settings(db, batch_size=2))
@@ -303,6 +304,7 @@ async def test_a_table_that_does_not_fit_fails_the_run_and_nothing_is_written(
     assert len(content(db)) == 1
 
 
+@pytest.mark.fault(44)
 async def test_a_disk_that_fills_up_fails_the_run_and_keeps_whole_transactions(
     run_through: Any, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,8 +16,9 @@ import pytest
 from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from headrace import HarnessComponent, System
+from headrace import HarnessComponent, System, component
 from headrace.cli.ending import report_lines
+from headrace.components import SqliteSink
 from headrace.model.restart_policy import Backoff, RestartPolicy
 
 
@@ -163,3 +168,78 @@ async def test_a_clean_up_may_await_and_has_its_time(shown: Callable[[str], None
     assert steps == ["finally", "cleaned up"]
     assert system.report is not None
     shown("\n".join(report_lines(system.report)))
+
+
+@pytest.mark.fault(
+    44,
+    "`sqlite_sink` with a restart policy opens the database anew; the rows that were not committed come "
+    "again, and only committed rows count as delivered.",
+)
+async def test_a_table_that_is_dropped_in_a_run_is_written_anew_with_nothing_lost(tmp_path: Path) -> None:
+    path = tmp_path / "out.db"
+    go_on = anyio.Event()
+
+    class Rows(HarnessComponent):
+        async def process(self) -> None:
+            for number in range(20):
+                if number == 10:
+                    await go_on.wait()
+                await self.send_streams["out"].send({"id": number})
+
+    system = System()
+    system.add("rows", Rows)
+    settings = {"path": str(path), "table": "t", "columns": {"id": "INTEGER"}, "batch_size": 5}
+    restart = RestartPolicy(backoff=Backoff(0.0, 0.0))
+    system.add("store", SqliteSink, settings, restart=restart)
+    system.connect("rows.out", "store.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        with fail_after(30):
+            while system.ledger().acknowledged < 5 or system.ledger().remaining:
+                await checkpoint()
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("DROP TABLE t")
+                connection.commit()
+            go_on.set()
+            report = await system.wait()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id FROM t ORDER BY id").fetchall() == [(n,) for n in range(10, 20)]
+    assert (report.ledger.acknowledged, report.ledger.totals.lost) == (20, 0)
+    assert [one.restarts for one in report.restarts] == [1]
+    assert not report.dead_letters
+
+
+@pytest.mark.fault(
+    "yield in a task group",
+    "A source may do it: its generator is driven and closed by one task, so that no scope is left in another one.",
+)
+async def test_a_source_that_yields_inside_a_task_group_is_stopped_cleanly() -> None:
+    ended: list[str] = []
+
+    @component
+    async def ticks() -> AsyncIterator[int]:
+        async with create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            try:
+                for number in count():
+                    yield number
+                    await anyio.sleep(0.001)
+            finally:
+                ended.append("generator")
+
+    system = System(source_grace=0.05)
+    sink = Collect("sink")
+    sink.go.set()
+    system.add("ticks", ticks)
+    system.register_component("sink", sink)
+    system.connect("ticks", "sink.in")
+    async with create_task_group() as group:
+        await group.start(system.run)
+        with fail_after(30):
+            while len(sink.got) < 5:
+                await checkpoint()
+            report = await system.stop()
+    assert ended == ["generator"]
+    assert report is not None
+    assert report.clean
+    assert report.outcome == "stopped"

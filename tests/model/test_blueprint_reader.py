@@ -182,7 +182,7 @@ def test_outputs_and_summary_are_read() -> None:
         ({"connections": ["a -> b.in -> c"]}, ["E120"]),
         ({"connections": [{"from": "a"}]}, ["E103"]),
         ({"connections": [{"from": "a", "to": "b."}]}, ["E220"]),
-        ({"connections": [{"from": "a", "to": 5, "ack": "manual"}]}, ["E104", "E110"]),
+        ({"connections": [{"from": "a", "to": 5, "ack": "manual"}]}, ["E104", "E102"]),
         ({"summary": {"inn": "a"}}, ["E102"]),
         ({"summary": {"in": {}}}, ["E104"]),
     ],

@@ -28,6 +28,7 @@ from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.manual_stream import ManualReceiveStream
 from headrace.streams.outlet import AnyOutlet, Outlet
 from headrace.streams.receive_stream import EdgeReceiveStream
+from headrace.streams.redelivering import take_all_back
 from headrace.streams.send_stream import EdgeSendStream
 from headrace.streams.spread import Group
 
@@ -65,10 +66,12 @@ class Machine:
     """A graph, the tasks that work on it, and what is known about every message."""
 
     def __init__(self, graph: Any, group: TaskGroup) -> None:
-        outputs, inputs, lanes, groups, manual = graph
+        outputs, inputs, lanes, groups, manual, together = graph
         self.outlets: list[AnyOutlet] = [Outlet(f"a{n}.out", spread(mode)) for n, mode in enumerate(outputs)]
         self.groups: dict[tuple[int, int], Group[Any]] = {}
         self.inlets: list[AnyInlet] = [Inlet(f"b{n}.in") for n in range(inputs)]
+        for inlet in self.inlets if together else ():
+            inlet.company = self.inlets
         for number, max_unacked in manual.items():
             if number < inputs:
                 self.inlets[number].max_unacked = max_unacked
@@ -136,6 +139,23 @@ class Machine:
         else:
             self._has_sent(handle, item)
 
+    def do_send_some_nowait(self, one: int, two: int) -> None:
+        """Send a few messages of one sender in a row, so that readers have several of them in hand."""
+        task = 10_000 + len(self.completed) + len(self.refused)
+        handle = self.senders[one % len(self.senders)]
+        for number in range(two):
+            item = Item(task, number)
+            try:
+                handle.send_nowait(item)
+            except ENDS:
+                self.refused.add(item)
+                return
+            self._has_sent(handle, item)
+
+    def do_receive_some_nowait(self, one: int, two: int) -> None:
+        for _ in range(two):
+            self.do_receive_nowait(one, 0)
+
     def do_receive_nowait(self, one: int, two: int) -> None:
         handle = self.receivers[one % len(self.receivers)]
         with suppress(*ENDS):
@@ -190,17 +210,21 @@ class Machine:
         self._comes_again(held)
 
     def do_crash(self, one: int, two: int) -> None:
-        inlet = self.inlets[one % len(self.inlets)]
-        before = [(edge, item) for handle in inlet.handles for edge, item in handle.hands()]
-        again = inlet.take_hands_back(crashed=two % 2 == 0)
+        inlets = self.inlets[one % len(self.inlets)].company
+        handles = [handle for inlet in inlets for handle in inlet.handles]
+        before = [(edge, item) for handle in handles for edge, item in handle.hands()]
+        taken = take_all_back(inlets, crashed=two % 2 == 0)
+        again = [entry for _, some in taken for entry in some]
         assert sorted(map(str, before)) == sorted(str((entry.edge, entry.message)) for entry in again)
-        if two < 6:
-            self._comes_again(before)
+        self._comes_again([(edge, item) for edge, item in before if two < 6 or edge.reader_ended])
         for entry in again:
             assert entry.tried <= 1 + two or not entry.blamed
             if two >= 6 and not entry.edge.reader_ended:
-                inlet.bury(entry, "dropped", "why")
-        self.receivers.append(inlet.open())
+                entry.edge.inlet.bury(entry, "dropped", "why")
+        stale = [handle for handle in self.receivers if handle.inlet in inlets]
+        self.receivers = [handle for handle in self.receivers if handle not in stale]
+        self.receivers += [inlet.open() for inlet in self.inlets if inlet in inlets]
+        self.receivers += stale[-1:]
 
     def do_sender_crash(self, one: int, two: int) -> None:
         outlet = self.outlets[one % len(self.outlets)]
@@ -385,7 +409,8 @@ class Machine:
             if reader is not None:
                 with suppress(EndOfStream):
                     while True:
-                        inlet.settle_all("acknowledged")  # of others, too: one may have to be alone in hand
+                        for other in self.inlets:  # one may have to be alone in hand
+                            other.settle_all("acknowledged")
                         self._note(reader, await reader.receive())
             inlet.settle_all("acknowledged" if number % 2 else "dead_lettered")
             inlet.end()
@@ -456,9 +481,11 @@ graphs = st.tuples(
     lanes,
     groups | st.just({}),
     manual | st.just({}),
+    st.booleans(),
 )
 common = ["send", "send", "receive", "receive", "send_nowait", "receive_nowait", "cancel", "turn", "rest"]
-common += ["send_some", "iterate", "receive_many", "batch"]
+common += ["send_some", "iterate", "receive_many", "batch", "crash"]
+common += ["send_some_nowait", "receive_some_nowait", "receive_some_nowait"]
 rare = [
     "clone_sender",
     "clone_receiver",
@@ -476,7 +503,8 @@ rare = [
     "release",
 ]
 small = st.integers(0, 7)
-programs = st.lists(st.tuples(st.sampled_from(common * 2 + rare), small, small), min_size=5, max_size=80)
+steps = st.tuples(st.sampled_from(common * 2 + rare), small, small)
+programs = st.lists(steps, min_size=5, max_size=80) | st.lists(steps, min_size=40, max_size=80)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

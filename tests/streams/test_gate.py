@@ -191,3 +191,24 @@ async def test_messages_that_belong_to_one_already_sent_get_through() -> None:
     edge.outlet.pause()
     send.put_all([1, 2])  # type: ignore[attr-defined]
     assert edge.buffered == 2
+
+
+async def test_a_send_that_is_cancelled_as_it_is_let_through_lets_the_next_one_go_on() -> None:
+    send, receive, edge = one_edge(10)
+    edge.outlet.pause()
+    scope = anyio.CancelScope()
+
+    async def first() -> None:
+        with scope:
+            await send.send(1)
+
+    async with create_task_group() as group:
+        group.start_soon(first)
+        await wait_all_tasks_blocked()
+        group.start_soon(send.send, 2)
+        await wait_all_tasks_blocked()
+        edge.outlet.resume()
+        scope.cancel()
+    send.close()
+    assert 2 in [message async for message in receive]
+    assert_books_close(edge)

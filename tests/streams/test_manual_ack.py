@@ -443,3 +443,13 @@ async def test_an_automatic_component_acknowledges_at_its_end() -> None:
     await receive.receive()
     edge.inlet.finish()
     assert edge.ledger().acknowledged == 1
+
+
+async def test_what_is_given_back_from_the_middle_of_a_batch_keeps_its_place_after_a_crash_too() -> None:
+    send, receive, edge = one_edge(10)
+    await send.send_many("abcd")
+    assert await anext(receive.batch(4)) == list("abcd")
+    await receive.nack("b")
+    edge.inlet.take_hands_back(crashed=True)
+    anew = edge.inlet.open()
+    assert [await anew.receive() for _ in range(4)] == list("abcd")

@@ -14,6 +14,8 @@ from headrace.streams import redelivering
 from headrace.streams.edge import AnyEdge
 from headrace.streams.inlet import AnyInlet, Inlet
 from headrace.streams.outlet import AnyOutlet, Outlet
+from headrace.streams.redelivering import take_all_back
+from headrace.streams.send_stream import EdgeSendStream
 
 
 def crash(edge: AnyEdge, *, counts: bool = True) -> list[tuple[Any, int, bool]]:
@@ -424,3 +426,83 @@ async def test_nothing_comes_again_while_the_port_is_paused() -> None:
         assert got == []
         edge.inlet.resume()
     assert got == ["a"]
+
+
+# --- several ports of one component ----------------------------------------------------------------
+
+
+def two_ports() -> tuple[list[EdgeSendStream[Any]], list[AnyInlet]]:
+    """Return the senders of two input ports of one component, and the ports, open for its first life."""
+    outlets: list[AnyOutlet] = [Outlet(f"a{number}.out") for number in range(2)]
+    inlets: list[AnyInlet] = [Inlet(f"b.in{number}") for number in range(2)]
+    for outlet, inlet in zip(outlets, inlets, strict=True):
+        link(outlet, inlet, EdgeOptions(10))
+        inlet.company = inlets
+    return [outlet.open() for outlet in outlets], inlets
+
+
+def all_back(inlets: list[AnyInlet]) -> list[tuple[Any, int, bool]]:
+    again = [entry for _, some in take_all_back(inlets, crashed=True) for entry in some]
+    assert_books_close(*(edge for inlet in inlets for edge in inlet.lanes))
+    return [(entry.message, entry.tried, entry.blamed) for entry in again]
+
+
+async def test_with_a_message_in_hand_at_each_port_they_go_alone_and_the_poison_is_found() -> None:
+    (first, second), inlets = two_ports()
+    await first.send_many("ab")
+    await second.send_many("xy")
+    handles = [inlet.open() for inlet in inlets]
+    assert [await handle.receive() for handle in handles] == ["a", "x"]
+    assert all_back(inlets) == [("a", 1, False), ("x", 1, False)]
+    one, other = (inlet.open() for inlet in inlets)
+    assert await one.receive() == "a"
+    with pytest.raises(WouldBlock):
+        other.receive_nowait()
+    assert all_back(inlets) == [("a", 2, True)]
+    one, other = (inlet.open() for inlet in inlets)
+    assert await other.receive() == "x"
+    with pytest.raises(WouldBlock):
+        one.receive_nowait()
+    assert await other.receive() == "y"
+    other.settle()
+    assert await one.receive() == "a"
+    one.settle()
+    assert await one.receive() == "b"
+    one.settle()
+    assert [inlet.line for inlet in inlets] == [None, None]
+
+
+async def test_a_port_waits_for_the_message_that_is_alone_in_hand_at_another_one() -> None:
+    (first, second), inlets = two_ports()
+    await first.send("a")
+    await second.send_many("xy")
+    handles = [inlet.open() for inlet in inlets]
+    assert [await handle.receive() for handle in handles] == ["a", "x"]
+    all_back(inlets)
+    one, other = (inlet.open() for inlet in inlets)
+    got: list[str] = []
+
+    async def read() -> None:
+        got.append(await other.receive())
+
+    assert await one.receive() == "a"
+    async with create_task_group() as group:
+        group.start_soon(read)
+        await wait_all_tasks_blocked()
+        assert got == []
+        one.settle()
+    assert got == ["x"]
+
+
+async def test_a_message_that_is_kept_in_hand_is_not_blamed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redelivering, "PATIENCE", 0.02)
+    (first, second), inlets = two_ports()
+    await first.send("settings")
+    await second.send_many("xyz")
+    tried = []
+    for _ in range(4):
+        one, other = (inlet.open() for inlet in inlets)
+        assert await one.receive() == "settings"
+        assert await other.receive() == "x"
+        tried.append(all_back(inlets))
+    assert tried[1:] == [[("settings", 1, False), ("x", n, True)] for n in (2, 3, 4)]

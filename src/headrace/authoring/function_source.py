@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -34,7 +34,7 @@ async def send_yielded(
         truthful: Whether all that it yields and that is true is a message.
     """
     if hasattr(produced, "__aiter__"):
-        async with aclosing(produced):
+        async with _closing(produced):
             async for item in produced:
                 await outputs.send(*sorted_out([item]))
                 if item is None:
@@ -48,6 +48,20 @@ async def send_yielded(
             pass
     finally:
         produced.close()
+
+
+@asynccontextmanager
+async def _closing(produced: Any) -> AsyncIterator[None]:
+    """Close an async generator at the end; one that yields in a task group answers with a group."""
+    try:
+        yield
+    finally:
+        try:
+            await produced.aclose()
+        except BaseExceptionGroup as group:
+            rest = group.split(GeneratorExit)[1]
+            if rest is not None:
+                raise rest from None
 
 
 async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:

@@ -11,7 +11,7 @@ from headrace.exceptions import UnavailableError
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
 from headrace.streams.edge import Settlement
-from headrace.streams.inlet import AnyInlet
+from headrace.streams.redelivering import AnyRedelivering, take_all_back
 from headrace.streams.redelivery import Redelivery
 
 from .dead_letters import DeadLetterStore
@@ -83,8 +83,8 @@ class Hands:
         """Let what is in hand come again, without counting it as an attempt: its component was not to blame."""
         for outlet in member.outlets.values():
             outlet.retire_handles()
-        for inlet in member.inlets.values():
-            self._count(inlet.take_hands_back(crashed=False))
+        for _, again in take_all_back(member.inlets.values(), crashed=False):
+            self._count(again)
 
     def put_back(self, member: Member, error: BaseException) -> Put:
         """Let what is in hand come again after a crash; what was tried often enough is put away."""
@@ -92,8 +92,7 @@ class Hands:
         for outlet in member.outlets.values():
             outlet.retire_handles()
         limit = deliveries(member)
-        for inlet in member.inlets.values():
-            again = self._take_back(member, inlet, error)
+        for inlet, again in self._take_back(member, error):
             poison = [one for one in again if one.blamed and one.tried >= limit]
             for one in poison:
                 self._put_away(member, inlet, one, error)
@@ -103,8 +102,8 @@ class Hands:
     def put_away(self, member: Member, error: BaseException) -> Put:
         """Dead-letter what a component has in hand that is given up: nobody will try it again."""
         before, again_before = self._dead_letters.total, self.redelivered.total()
-        for inlet in member.inlets.values():
-            for one in self._take_back(member, inlet, error):
+        for inlet, again in self._take_back(member, error):
+            for one in again:
                 self._dead_letter(member, inlet, one, error)
         return self._put_since(before, again_before)
 
@@ -112,19 +111,21 @@ class Hands:
         numbers = range(letters + 1, self._dead_letters.total + 1)
         return Put(tuple(numbers), self.redelivered.total() - again)
 
-    def _take_back(self, member: Member, inlet: AnyInlet, error: BaseException) -> list[Redelivery[object]]:
+    def _take_back(
+        self, member: Member, error: BaseException
+    ) -> list[tuple[AnyRedelivering, list[Redelivery[object]]]]:
         """Take what is in hand after a crash; of a port that the component has closed, it dies at once."""
-        if inlet.ended:
-            for edge, message in inlet.settle_all("dead_lettered"):
+        for inlet in member.inlets.values():
+            for edge, message in inlet.settle_all("dead_lettered") if inlet.ended else ():
                 self._dead_letters.put_now(member.name, message, error, attempts=1, edge=edge.key)
         blameless = all(isinstance(leaf, UnavailableError) for leaf in leaves(error))
-        return inlet.take_hands_back(crashed=not blameless)
+        return take_all_back(member.inlets.values(), crashed=not blameless)
 
     def _count(self, again: list[Redelivery[object]]) -> None:
         self.redelivered.update(one.edge.key for one in again)
 
     def _put_away(
-        self, member: Member, inlet: AnyInlet, one: Redelivery[object], error: BaseException
+        self, member: Member, inlet: AnyRedelivering, one: Redelivery[object], error: BaseException
     ) -> None:
         """Do with a message what ``on_error`` says; the crash itself has happened already."""
         action = policy_of(member).on_error
@@ -138,7 +139,7 @@ class Hands:
             self._dead_letter(member, inlet, one, error)
 
     def _dead_letter(
-        self, member: Member, inlet: AnyInlet, one: Redelivery[object], error: BaseException
+        self, member: Member, inlet: AnyRedelivering, one: Redelivery[object], error: BaseException
     ) -> None:
         inlet.bury(one)
         known = "" if one.meta is None else one.meta.id

@@ -84,6 +84,7 @@ class Member:
         """Make an input port, and let the component have it."""
         inlet: AnyInlet = Inlet(f"{self.name}.{port}")
         inlet.max_unacked = self.acks.window
+        inlet.company = self.inlets.values()
         self.inlets[port] = inlet
         return inlet
 

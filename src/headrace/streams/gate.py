@@ -47,11 +47,13 @@ class Gate:
     Attributes:
         name: The output.
         blocked: The tasks that wait, first come first.
+        is_open: Whether they may go on.
     """
 
     name: str
     blocked: list[Waiter] = field(default_factory=list)
     options: EdgeOptions = _NO_ROOM
+    is_open: bool = False
 
     @property
     def key(self) -> str:
@@ -59,12 +61,14 @@ class Gate:
         return f"{self.name} (paused)"
 
     def look_after_senders(self) -> None:
-        """Do nothing: nobody gets through before it opens."""
+        """Wake the next one, once it is open: one after the other, so that they go on in their order."""
+        if self.is_open and self.blocked and not self.blocked[0].served:
+            self.blocked[0].serve()
 
     def open(self) -> None:
-        """Wake all who wait; those who find the gate in the way no more go on in their order."""
-        for waiter in self.blocked:
-            waiter.serve()
+        """Let those who wait go on."""
+        self.is_open = True
+        self.look_after_senders()
 
 
 __all__ = ["NOTHING_TO_READ", "Gate"]

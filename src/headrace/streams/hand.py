@@ -203,15 +203,23 @@ class Hand(Generic[T]):
         held = self.known_of(place)
         first = self.held().start
         if place != first:
+            tags = self._tag_all()
             if self.shows_chunk:
                 self.chunk = [*self.chunk]
                 self.shows_chunk = False
             self.chunk.insert(first, self.chunk.pop(place))
-            if self._tags is not None:
-                self._tags.insert(first, self._tags.pop(place))
+            tags.insert(first, tags.pop(place))
         self._settled = first + 1
         self._entered += 1
         return held
+
+    def _tag_all(self) -> list[Tag]:
+        """Give each message a tag that tells its place in the chunk, because it is about to leave it."""
+        if self._tags is None or any(tag.spot < 0 for tag in self._tags):
+            known = (self.known_of(place) for place in range(len(self.chunk)))
+            self._tags = [Tag(one.edge, one.order, one.again, one.spot, one.meta, one.tried) for one in known]
+            self._known = (0, 0, None, 0)
+        return self._tags
 
     # --- what becomes of it ----------------------------------------------------------------------------
 

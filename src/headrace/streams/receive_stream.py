@@ -27,6 +27,7 @@ from .hand import Hand
 from .holding import HoldingStream
 from .message_ids import MessageIds
 from .pace import Pace
+from .redelivering import next_taking
 
 if TYPE_CHECKING:
     from .inlet import Inlet
@@ -230,8 +231,7 @@ class EdgeReceiveStream(HoldingStream[T]):
         if len(inlet.lanes) > 1:
             size = min(size, _SHARE)
         chunk = edge.take(size)
-        inlet.taken += 1
-        self._hand.hold(edge, chunk, inlet.taken)
+        self._hand.hold(edge, chunk, next_taking())
         inlet.carrier = self
         if inlet.hungry and inlet.has_stored:
             inlet.wake()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .edge import READER_ENDED, Edge, Settlement, Waiter
-from .redelivery import PATIENCE, Piece, Redelivery, RedeliveryLine, blame
+from .redelivery import PATIENCE, Held, Piece, Redelivery, RedeliveryLine, blame
 
 if TYPE_CHECKING:
     from .receive_stream import EdgeReceiveStream
 
 T = TypeVar("T")
+next_taking = itertools.count(1).__next__
+"""Numbers the chunks that readers take, of whichever port."""
 GiveUp = Callable[[Redelivery[T], BaseException], Awaitable[tuple[Settlement, str]]]
 """Does with a message that was tried often enough what is to be done; returns how to enter it in the books."""
 
@@ -28,12 +31,12 @@ class Redelivering(ABC, Generic[T]):
         taps: What is called with each message that is handed over.
         shared: Whether several handles are open.
         line: The messages that are to be delivered again, or must be alone in hand; None where there are none.
-        taken: How many chunks were taken.
+        company: The input ports of the component, this one among them.
         attempts: How often a message is tried in all before ``nack`` makes it a dead letter; 0 for ever.
         give_up: Puts it away then, and says what became of it; None for nothing, and it is delivered for ever.
     """
 
-    __slots__ = ("attempts", "give_up", "handles", "hungry", "lanes", "line", "shared", "taken", "taps")
+    __slots__ = ("attempts", "company", "give_up", "handles", "hungry", "lanes", "line", "shared", "taps")
 
     def __init__(self) -> None:
         self.lanes: list[Edge[T]] = []
@@ -42,37 +45,24 @@ class Redelivering(ABC, Generic[T]):
         self.taps: tuple[Callable[[T], None], ...] = ()
         self.shared = False
         self.line: RedeliveryLine[T] | None = None
-        self.taken = 0
+        self.company: Collection[Redelivering[T]] = (self,)
         self.attempts = 0
         self.give_up: GiveUp[T] | None = None
 
     def take_hands_back(self, *, crashed: bool) -> list[Redelivery[T]]:
-        """End the life of all handles without ending the port; what they have in hand will be delivered again.
+        """Do what ``take_all_back`` does for a component with this input port alone."""
+        ((_, again),) = take_all_back((self,), crashed=crashed)
+        return again
 
-        The handles refuse every further call with ``ClosedResourceError``; the next life has one from ``open``.
-        What was in hand comes before all else then, in its order, exempt from capacity. After a crash with one
-        message in hand, this attempt counts for it. With several, it counts for all, and each of them will be in
-        hand alone, so that the next crash has only one to blame.
-
-        Args:
-            crashed: Whether the life ended by a crash; else (somebody else's crash, say) no attempt counts.
-
-        Returns:
-            What will be delivered again. Who is ``blamed`` and was ``tried`` often enough is for ``bury``.
-        """
+    def retire_handles(self) -> list[Held]:
+        """End the life of all handles without ending the port; returns what they had in hand."""
         self.recall()
         for handle in self.handles:
             handle.retire()
         held = [one for handle in self.handles for one in handle.empty()]
         self.handles = []
         self.shared = False
-        lifted = self.line is not None and self.line.lifted
-        again = blame(held, lifted=lifted) if crashed else [one.returned() for one in held]
-        if self.line is not None:
-            self.line.lifted = False
-        self.deliver_again(again)
-        self._drop_line_if_done()
-        return sorted(again, key=lambda entry: entry.place)
+        return held
 
     def deliver_again(self, entries: Sequence[Redelivery[T]]) -> None:
         """Let messages be delivered again, before all others; capacity does not count for them."""
@@ -96,15 +86,15 @@ class Redelivering(ABC, Generic[T]):
         """
         if self.is_held_back or self.paused:
             return None
-        self.taken += 1
+        order = next_taking()
         if self.line is not None and self.line.next_due() is not None:
             again = self.line.take(at_most)
-            piece = Piece(again[0].edge, [entry.message for entry in again], self.taken, again)
+            piece = Piece(again[0].edge, [entry.message for entry in again], order, again)
         else:
             edge = self.next_lane()
             if edge is None:
                 return None
-            piece = Piece(edge, edge.take(fresh_at_most or at_most), self.taken)
+            piece = Piece(edge, edge.take(fresh_at_most or at_most), order)
         if self.hungry and self.has_stored:
             self.wake()
         for tap in self.taps:
@@ -137,9 +127,11 @@ class Redelivering(ABC, Generic[T]):
         line = self.line
         if line is None or line.lifted:
             return False
-        if any(handle.holds_alone for handle in self.handles):
+        if any(handle.holds_alone for inlet in self.company for handle in inlet.handles):
             return True
-        return self.goes_alone and any(handle.has_hand for handle in self.handles)
+        if self.goes_alone:
+            return any(handle.has_hand for inlet in self.company for handle in inlet.handles)
+        return any(inlet.goes_alone and inlet.hungry for inlet in self.company)
 
     @property
     def goes_alone(self) -> bool:
@@ -159,19 +151,32 @@ class Redelivering(ABC, Generic[T]):
 
     def lift(self) -> None:
         """Let messages go together that were to go alone: the component does not let go of the one before."""
-        if self.line is not None:
-            self.line.lifted = True
+        for inlet in self.company:
+            if inlet.line is not None:
+                inlet.line.lifted = True
 
     def move_line(self) -> None:
         """Let those that wait have what may be handed over now."""
-        self._drop_line_if_done()
-        if self.hungry and self.has_stored:
-            self.wake()
+        for inlet in self.company:
+            inlet.drop_line_if_done()
+            if inlet.hungry and inlet.has_stored:
+                inlet.wake()
 
-    def _drop_line_if_done(self) -> None:
+    def keep_line(self) -> None:
+        """Have a line: a message is to be in hand alone, here or at another port of the component."""
+        self.line = self.line or RedeliveryLine()
+
+    def drop_line_if_done(self) -> None:
+        """Have no line any more where nothing is to be delivered again, or to be in hand alone."""
         line = self.line
-        if line is not None and not line.entries and not any(handle.holds_alone for handle in self.handles):
+        if line is not None and not line.entries and not any(inlet.has_suspects for inlet in self.company):
             self.line = None
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a message of this port is, or will be, in hand alone."""
+        waits = self.line is not None and any(entry.alone for entry in self.line.entries)
+        return waits or any(handle.holds_alone for handle in self.handles)
 
     # --- what the other half does ----------------------------------------------------------------------
 
@@ -202,4 +207,42 @@ class Redelivering(ABC, Generic[T]):
         """Serve the first waiting reader."""
 
 
-__all__ = ["Redelivering"]
+def take_all_back(
+    inlets: Collection[Redelivering[T]], *, crashed: bool
+) -> list[tuple[Redelivering[T], list[Redelivery[T]]]]:
+    """End the life of a component's input handles without ending its ports; what is in hand is delivered again.
+
+    The handles refuse every further call with ``ClosedResourceError``; the next life has some from ``open``. What
+    was in hand comes before all else then, in its order, exempt from capacity. After a crash with one message in
+    hand, at whichever port, this attempt counts for it. With several, it counts for all, and each of them will be
+    in hand alone, so that the next crash has only one to blame.
+
+    Args:
+        inlets: All input ports of the component.
+        crashed: Whether the life ended by a crash; else (somebody else's crash, say) no attempt counts.
+
+    Returns:
+        What will be delivered again, by port. Who is ``blamed`` and was ``tried`` often enough is for ``bury``.
+    """
+    held = [(inlet, inlet.retire_handles()) for inlet in inlets]
+    lines = [inlet.line for inlet in inlets if inlet.line is not None]
+    everything = [one for _, some in held for one in some]
+    if crashed:
+        entries = iter(blame(everything, lifted=any(line.lifted for line in lines)))
+    else:
+        entries = iter([one.returned() for one in everything])
+    for line in lines:
+        line.lifted = False
+    again = [(inlet, [next(entries) for _ in some]) for inlet, some in held]
+    for inlet, some in again:
+        inlet.deliver_again(some)
+    for inlet in inlets:
+        if any(one.has_suspects for one in inlet.company):
+            inlet.keep_line()
+        inlet.drop_line_if_done()
+    return [(inlet, sorted(some, key=lambda entry: entry.place)) for inlet, some in again]
+
+
+AnyRedelivering = Redelivering[Any]
+
+__all__ = ["AnyRedelivering", "Redelivering", "next_taking", "take_all_back"]
