@@ -19,7 +19,7 @@ QUANTUM = 0.0005
 """Seconds after which a source that need not wait lets others have their turn."""
 
 _WIDEST = 1024
-_SLICE = 64  # items taken before the clock is read: so many wait, once, where a source turns slow
+_FIRST_SLICE, _SLICE = 64, 256  # items taken before the clock is read: so many wait, once, where it turns slow
 
 
 async def send_yielded(
@@ -80,12 +80,12 @@ async def _send_some(items: Any, outputs: Outputs, turn: _Turn) -> bool:
     ended = False
     try:
         until = perf_counter() + LONG_ENOUGH
-        while len(batch) < wanted and perf_counter() < until:
+        few = min(_FIRST_SLICE, wanted)
+        while few and not ended:
             before = len(batch)
-            batch.extend(islice(items, min(_SLICE, wanted - before)))  # 8 at a time would cost 40 ns more
-            if len(batch) - before < min(_SLICE, wanted - before):
-                ended = True
-                break
+            batch.extend(islice(items, few))  # 8 at a time would cost 40 ns more an item
+            ended = len(batch) - before < few
+            few = min(_SLICE, wanted - len(batch)) if perf_counter() < until else 0
     except BaseException as raised:  # what it has yielded before goes first
         error = raised
     truthful = turn.truthful and rejections_made() == rejections  # else the annotation is wrong
