@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def types_in(text: str) -> list[str]:
     return [choice["const"] for choice in choices if "const" in choice]
 
 
-INSTALLED = ["aggregate", "console_sink", "csv_source", "filter", "join", "map", "sqlite_sink"]
+INSTALLED = sorted(point.name for point in entry_points(group="headrace.components"))
 
 
 def test_without_a_target_it_knows_what_is_installed(invoke: Invoke) -> None:

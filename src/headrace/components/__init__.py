@@ -9,21 +9,38 @@ if TYPE_CHECKING:
     from .aggregate import Aggregate
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
+    from .dedupe import Dedupe
     from .join import Join
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
+    from .window import Window
+    from .window_join import WindowJoin
 
 _HOMES = {
     "Aggregate": "aggregate",
     "ConsoleSink": "console_sink",
     "CsvSource": "csv_source",
+    "Dedupe": "dedupe",
     "Filter": "transforms",
     "Join": "join",
     "Map": "transforms",
     "SqliteSink": "sqlite_sink",
+    "Window": "window",
+    "WindowJoin": "window_join",
 }
 
-__all__ = ["Aggregate", "ConsoleSink", "CsvSource", "Filter", "Join", "Map", "SqliteSink"]
+__all__ = [
+    "Aggregate",
+    "ConsoleSink",
+    "CsvSource",
+    "Dedupe",
+    "Filter",
+    "Join",
+    "Map",
+    "SqliteSink",
+    "Window",
+    "WindowJoin",
+]
 
 
 def __getattr__(name: str) -> Any:

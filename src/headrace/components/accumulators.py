@@ -40,6 +40,15 @@ class Accumulator(Protocol):
         """Take many values in, all of types that it ``surely_takes``; the result is that of ``add`` for each."""
         ...
 
+    def merge(self, other: Any) -> None:
+        """Take in all that another accumulator of this function has taken in.
+
+        Raises:
+            TypeError: The two cannot be compared or added; nothing has changed.
+            ArithmeticError: The result is out of range; nothing has changed.
+        """
+        ...
+
     def result(self) -> Any:
         """Return the aggregate of the values so far."""
         ...
@@ -68,6 +77,10 @@ class Count:
     def add_all(self, values: Iterable[Any]) -> None:
         """Count them."""
         self._number += len(list(values))
+
+    def merge(self, other: Count) -> None:
+        """Count what the other has counted."""
+        self._number += other._number
 
     def result(self) -> int:
         """Return the number."""
@@ -126,6 +139,13 @@ class Sum:
             lost += (before - total) + value if abs(before) >= abs(value) else (value - total) + before
         self._total, self._lost = total, lost
 
+    def merge(self, other: Sum) -> None:
+        """Add the other's sum, its compensation too."""
+        number = self.number + other.number
+        self.add(other._total)
+        self._lost += other._lost
+        self.number = number
+
     def total(self) -> Any:
         """Return the sum, 0 of nothing."""
         total = self._total
@@ -177,6 +197,11 @@ class Extreme:
         some = chain(() if self._best is None else (self._best,), values)
         self._best = (max if self._largest else min)(some, default=None)
 
+    def merge(self, other: Extreme) -> None:
+        """Compare with the other's extreme."""
+        if other._best is not None:
+            self.add(other._best)
+
     def result(self) -> Any:
         """Return the extreme."""
         return self._best
@@ -222,6 +247,13 @@ class Group:
             raise
         self.rows += 1
 
+    def undo(self, values: tuple[Any, ...]) -> None:
+        """Take the values of the last row out again."""
+        for one, value in zip(self.accumulators, values, strict=True):
+            if value is not None:
+                one.undo()
+        self.rows -= 1
+
     def surely_takes(self, kinds: Iterable[Collection[type]]) -> bool:
         """Return whether ``add_all`` may take values of these types, said for each accumulator."""
         return all(one.surely_takes(some) for one, some in zip(self.accumulators, kinds, strict=True))
@@ -231,6 +263,20 @@ class Group:
         for one, column in zip(self.accumulators, zip(*rows, strict=True), strict=False):
             one.add_all(column if None not in column else [value for value in column if value is not None])
         self.rows += len(rows)
+
+    def merged(self, others: Iterable[Group], functions: Iterable[Function]) -> Group:
+        """Return a new group of the rows of this one and of others; none of them changes.
+
+        Raises:
+            TypeError: Some of their values cannot be aggregated together.
+            ArithmeticError: A result is out of range.
+        """
+        whole = Group([make_accumulator(function) for function in functions])
+        for group in (self, *others):
+            for one, other in zip(whole.accumulators, group.accumulators, strict=True):
+                one.merge(other)
+            whole.rows += group.rows
+        return whole
 
 
 __all__ = ["Accumulator", "Count", "Extreme", "Function", "Group", "Mean", "Sum", "make_accumulator"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -12,8 +12,9 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
-from .accumulators import Function, Group, make_accumulator
-from .rows import Row, keyer, lacking, picker, require_names
+from .accumulators import Group
+from .measures import Measures, MeasureSettings
+from .rows import Row
 
 _BATCH = 1024  # rows: so that a group has several of them even where there are a hundred groups
 _WITHIN = 0.5  # seconds until a rejected row is told, where no more rows come
@@ -53,7 +54,7 @@ class Aggregate(HarnessComponent):
         """
 
         by: list[str] = []
-        measures: dict[str, Literal["count"] | dict[Function, str]]
+        measures: MeasureSettings
         sort_by: list[str] = []
         max_groups: int = 1_000_000
 
@@ -62,18 +63,10 @@ class Aggregate(HarnessComponent):
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
         settings = self.config
-        require_names([*settings.by, *settings.measures], "measures")
-        if not settings.measures:
-            raise ConfigError("measures is empty", hint="write `{rows: count}`", field="measures")
+        self._measures = Measures(settings.by, settings.measures)
+        self._key_of, self._values_of = self._measures.key_of, self._measures.values_of
         if settings.max_groups < 1:
             raise ConfigError("max_groups must be at least 1", field="max_groups")
-        self._of_fields = [
-            (name, *_only_item(name, measure))
-            for name, measure in settings.measures.items()
-            if measure != "count"
-        ]
-        self._key_of = keyer(settings.by)
-        self._values_of = picker([of for _, _, of in self._of_fields])
         for wanted in settings.sort_by:
             if wanted.removeprefix("-") not in [*settings.by, *settings.measures]:
                 raise ConfigError(f"sort_by names '{wanted}', which the result lacks", field="sort_by")
@@ -117,7 +110,7 @@ class Aggregate(HarnessComponent):
                 key, values = self._key_of(row), self._values_of(row)
                 self._group(groups, key).add(values)
             except (KeyError, TypeError, ArithmeticError) as error:
-                rejected.append(Rejected(row, self._why_not(row, error)))
+                rejected.append(Rejected(row, self._measures.why_not(row, error)))
         return rejected
 
     def _group(self, groups: dict[Any, Group], key: Any) -> Group:
@@ -133,35 +126,17 @@ class Aggregate(HarnessComponent):
                 "group by fewer fields or set `max_groups`",
                 component=self.name,
             )
-        return Group([make_accumulator(function) for _, function, _ in self._of_fields])
+        return self._measures.new_group()
 
     def _results(self, groups: Mapping[Any, Group]) -> list[Row]:
-        by = self.config.by
         results = [
-            {**dict(zip(by, (key,) if len(by) == 1 else key, strict=True)), **self._measured(group)}
+            {**self._measures.keyed(key), **self._measures.measured(group)}
             for key, group in groups.items()
             if group.rows
         ]
         for wanted in reversed(self.config.sort_by):
             sort_rows(results, wanted.removeprefix("-"), largest_first=wanted.startswith("-"))
         return results
-
-    def _measured(self, group: Group) -> Row:
-        names = [name for name, _, _ in self._of_fields]
-        found = {name: one.result() for name, one in zip(names, group.accumulators, strict=True)}
-        return {name: found.get(name, group.rows) for name in self.config.measures}
-
-    def _why_not(self, row: object, error: Exception) -> str:
-        if isinstance(row, Mapping) and not isinstance(error, KeyError):
-            return f"cannot be aggregated: {error}"
-        return lacking(row, [*self.config.by, *(of for _, _, of in self._of_fields)])
-
-
-def _only_item(name: str, measure: object) -> tuple[Function, str]:
-    if not isinstance(measure, dict) or len(measure) != 1:
-        raise ConfigError(f"measure '{name}' must be one function of one field", field="measures")
-    ((function, of),) = measure.items()
-    return function, of
 
 
 def sort_rows(rows: list[Row], field: str, *, largest_first: bool = False) -> None:

@@ -16,7 +16,7 @@ Results = tuple[Sequence[Row], Sequence[Rejected[Any]]]
 
 
 async def work_in_batches(
-    rows: In[Row], work: Callable[[list[Row]], Results], out: Out[Row], rejected: Out[Rejected[Any]]
+    rows: In[Any], work: Callable[[list[Any]], Sequence[Sequence[Any]]], *outs: Out[Any] | None
 ) -> None:
     """Send what ``work`` makes of all rows of an input, until its end.
 
@@ -25,20 +25,17 @@ async def work_in_batches(
 
     Args:
         rows: Where the rows come from.
-        work: Returns what is to be sent for a batch, and what is rejected of it; it must not wait.
-        out: Where the former goes.
-        rejected: Where the latter goes.
+        work: Returns what is to be sent for a batch, for each output; it must not wait.
+        outs: The outputs.
     """
     while True:
         try:
             batch = await rows.receive_many()
         except EndOfStream:
             return
-        outputs, turned_away = work(batch)
-        if outputs:
-            await out.send_many(outputs)
-        if turned_away:
-            await rejected.send_many(turned_away)
+        for out, some in zip(outs, work(batch), strict=True):
+            if some and out is not None:
+                await out.send_many(some)
 
 
 __all__ = ["Results", "work_in_batches"]
