@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM
 
@@ -117,7 +118,8 @@ def test_a_third_signal_ends_a_blocked_loop_at_once(backend: str, start: Start) 
     one.send(SIGTERM)
     code, out, err = one.end()
     assert code == 143
-    assert "the event loop is blocked in _sleep_in_own_code() at systems.py:" in err
+    # The signals may come so soon that it has not got to its sleep yet.
+    assert re.search(r"the event loop is blocked in (_sleep_in_own_code|at_work)\(\) at systems\.py:", err)
     assert "most recent call first" in err, "stacks, with --debug"
     assert out.splitlines()[-1].startswith("in 0 out 0 rejected 0 lost 0 in")
 
