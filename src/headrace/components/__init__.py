@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from .dedupe import Dedupe
     from .join import Join
     from .pacing import Debounce, RateLimit, Sample, Throttle
+    from .parsing import Format, Parse
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
+    from .validate import Validate
     from .window import Window
     from .window_join import WindowJoin
 
@@ -24,12 +26,15 @@ _HOMES = {
     "Debounce": "pacing",
     "Dedupe": "dedupe",
     "Filter": "transforms",
+    "Format": "parsing",
     "Join": "join",
     "Map": "transforms",
+    "Parse": "parsing",
     "RateLimit": "pacing",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "Throttle": "pacing",
+    "Validate": "validate",
     "Window": "window",
     "WindowJoin": "window_join",
 }
@@ -41,12 +46,15 @@ __all__ = [
     "Debounce",
     "Dedupe",
     "Filter",
+    "Format",
     "Join",
     "Map",
+    "Parse",
     "RateLimit",
     "Sample",
     "SqliteSink",
     "Throttle",
+    "Validate",
     "Window",
     "WindowJoin",
 ]
