@@ -149,7 +149,7 @@ class Timed(HarnessComponent):
     async def process(self) -> None:
         begin = anyio.current_time()
         for time, message in self._timed:
-            await anyio.sleep(begin + time - anyio.current_time())
+            await anyio.sleep(max(0.0, begin + time - anyio.current_time()))
             if message is not None:
                 await self.out.send(message)
 

@@ -96,9 +96,9 @@ async def test_rows_without_a_field_it_needs_are_rejected_on_both_inputs(run_thr
     assert [row["name"] for row in seen.out] == ["two"]
     assert sorted(seen.reasons) == [
         "its key cannot be looked up: unhashable type: 'list'",
-        "its key cannot be looked up: unhashable type: 'list'",
         "no field 'k', known: v",
         "not a row of named fields but a value of type int",
+        "side: its key cannot be looked up: unhashable type: 'list'",
         "side: no field 'k', known: name",
         "side: no field 'name', known: k",
     ]

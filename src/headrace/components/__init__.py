@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .join import Join
+    from .pacing import Debounce, RateLimit, Sample, Throttle
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
     from .window import Window
@@ -20,11 +21,15 @@ _HOMES = {
     "Aggregate": "aggregate",
     "ConsoleSink": "console_sink",
     "CsvSource": "csv_source",
+    "Debounce": "pacing",
     "Dedupe": "dedupe",
     "Filter": "transforms",
     "Join": "join",
     "Map": "transforms",
+    "RateLimit": "pacing",
+    "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
+    "Throttle": "pacing",
     "Window": "window",
     "WindowJoin": "window_join",
 }
@@ -33,11 +38,15 @@ __all__ = [
     "Aggregate",
     "ConsoleSink",
     "CsvSource",
+    "Debounce",
     "Dedupe",
     "Filter",
     "Join",
     "Map",
+    "RateLimit",
+    "Sample",
     "SqliteSink",
+    "Throttle",
     "Window",
     "WindowJoin",
 ]

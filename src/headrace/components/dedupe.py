@@ -8,7 +8,6 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Literal
 
-import anyio
 import msgspec
 
 from headrace.authoring.harness_component import HarnessComponent
@@ -18,7 +17,7 @@ from headrace.model.message import Rejected
 
 from .batches import work_in_batches
 from .rows import Row, keyer, lacking, require_names
-from .times import Duration, TimeUnit, event_time, seconds, why_no_time
+from .times import Duration, TimeUnit, event_time, now_of, seconds, why_no_time
 
 
 class Memory:
@@ -179,7 +178,7 @@ class Dedupe(HarnessComponent):
     def _move_with_the_clock(self) -> float:
         if self._time_of is not None or self._within == math.inf:
             return 0.0
-        now = anyio.current_time() if self.context is None else self.context.clock()
+        now = now_of(self.context)
         self._memory.move_on(now)
         return now
 

@@ -14,7 +14,7 @@ from headrace.exceptions import ComponentError, ConfigError
 from headrace.model.message import Rejected
 
 from .batches import Results, work_in_batches
-from .rows import Row, keyer, lacking, require_names
+from .rows import Row, keyer, require_names, why_no_key
 
 
 class Join(HarnessComponent):
@@ -177,10 +177,8 @@ class Join(HarnessComponent):
         return {prefix + field: value for field, value in row.items() if field not in self._right}
 
     def _why_no_key(self, row: object, error: Exception, *, side: bool = False) -> str:
-        if isinstance(row, Mapping) and isinstance(error, TypeError):
-            return f"its key cannot be looked up: {error}"
         wanted = [*self._right, *(self._take or ())] if side else self._left
-        return ("side: " if side else "") + lacking(row, wanted)
+        return ("side: " if side else "") + why_no_key(row, error, wanted)
 
     def _error(self, what: str, setting: str) -> ComponentError:
         return ComponentError(f"{self.name}: {what}; set `{setting}`", component=self.name)

@@ -29,6 +29,13 @@ def lacking(row: object, fields: Iterable[str]) -> str:
     return f"no field '{missing}'" + (f", {hint}" if hint else "")
 
 
+def why_no_key(row: object, error: Exception, fields: Iterable[str]) -> str:
+    """Say for people why a row has no key that can be looked up."""
+    if isinstance(row, Mapping) and isinstance(error, TypeError):
+        return f"its key cannot be looked up: {error}"
+    return lacking(row, fields)
+
+
 def picker(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     """Return a function that takes the values of some fields out of a row, always as a tuple."""
     if not fields:
@@ -59,4 +66,4 @@ def require_names(names: Iterable[str], field: str) -> None:
         seen.add(name)
 
 
-__all__ = ["Row", "keyer", "lacking", "picker", "require_names"]
+__all__ = ["Row", "keyer", "lacking", "picker", "require_names", "why_no_key"]
