@@ -19,6 +19,7 @@ from headrace.exceptions import ConfigError, ReaderEndedError
 from headrace.model.message import Meta, Rejected
 from headrace.model.options import Attempts, OnError, RunIn
 from headrace.model.port import PortTable
+from headrace.model.report import text_of
 from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
@@ -316,7 +317,7 @@ class FunctionComponent(HarnessComponent):
         assert error is not None
         action = self.attempts.on_error
         if action == "reject":
-            return [Rejected(message, f"{type(error).__name__}: {error}")]
+            return [Rejected(message, f"{type(error).__name__}: {text_of(error)}")]
         settle = getattr(stream, "settle", _keep_no_books)
         if action == "drop":
             settle("dropped", "on_error")

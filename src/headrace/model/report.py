@@ -10,6 +10,8 @@ from .ledger import SystemLedger
 
 Phase = Literal["setup", "process", "cleanup", "open", "close"]
 Outcome = Literal["finished", "stopped", "failed", "cancelled"]
+LONGEST_TEXT = 2_000
+"""Characters of an error's text that logs and reports show: one that quotes a huge message would bury all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,19 @@ def describe(error: BaseException) -> str:
     """Return an error as ``Type message``, an exception group by its leaves."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(describe(leaf) for leaf in error.exceptions)
-    text = str(error)
+    text = text_of(error)
     return f"{type(error).__name__} {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, whatever its ``__str__`` does; it may quote a whole message."""
+    try:
+        text = str(error)
+    except Exception as second:
+        return f"(its text cannot be had: {type(second).__name__})"
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}... ({len(text):,} characters)"
 
 
 __all__ = [
@@ -208,4 +221,5 @@ __all__ = [
     "Restarts",
     "ShutdownReport",
     "describe",
+    "text_of",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace.model.report import text_of
+
 from .dead_letters import DeadLetterStore
 from .supervisor import Supervised
 
@@ -53,7 +55,7 @@ class ContextCalls:
     ) -> None:
         """Put a message away for good."""
         self._logger.warning(
-            "message dead-lettered", component=self._name, edge=edge, attempts=attempts, error=str(error)
+            "message dead-lettered", component=self._name, edge=edge, attempts=attempts, error=text_of(error)
         )
         await self._dead_letters.put(self._name, message, error, attempts=attempts, edge=edge, id=id)
 

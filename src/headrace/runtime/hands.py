@@ -10,6 +10,7 @@ from headrace.authoring.function_component import FunctionComponent
 from headrace.exceptions import UnavailableError
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
+from headrace.model.report import text_of
 from headrace.streams.edge import Settlement
 from headrace.streams.redelivering import AnyRedelivering, take_all_back
 from headrace.streams.redelivery import Redelivery
@@ -149,7 +150,7 @@ class Hands:
 
 
 def _rejected(one: Redelivery[object], error: BaseException) -> Rejected[object]:
-    return Rejected(one.message, f"{type(error).__name__}: {error}")
+    return Rejected(one.message, f"{type(error).__name__}: {text_of(error)}")
 
 
 def policy_of(member: Member) -> Attempts:

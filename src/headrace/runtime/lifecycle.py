@@ -195,12 +195,18 @@ class Lifecycle:
         """Clean up whoever was touched, in reverse of set-up; nothing stops the others."""
         await self._clean_up_layers(self._layers, timeout, self.notes)
 
-    async def clean_up_some(self, members: Container[Member], timeout: float) -> None:
-        """Clean up some of those that were touched, to set them up once more; what fails is logged and kept."""
+    async def clean_up_some(self, members: Container[Member], timeout: float) -> list[Failure]:
+        """Clean up some of those that were touched, to set them up once more; what fails is logged and kept.
+
+        Returns:
+            The failures.
+        """
         layers = [[member for member in layer if member in members] for layer in self._layers]
-        await self._clean_up_layers(layers, timeout, self.between_lives)
-        for notes in (self.between_lives.failures, self.between_lives.overruns):
-            del notes[:-_KEPT]
+        notes = Notes()
+        await self._clean_up_layers(layers, timeout, notes)
+        self.between_lives.failures = [*self.between_lives.failures, *notes.failures][-_KEPT:]
+        self.between_lives.overruns = [*self.between_lives.overruns, *notes.overruns][-_KEPT:]
+        return notes.failures
 
     async def _clean_up_layers(self, layers: list[list[Member]], timeout: float, notes: Notes) -> None:
         for layer in reversed(layers):

@@ -23,6 +23,7 @@ from headrace.model.restart_policy import GiveUp, Strategy, restarted_with
 from headrace.model.topology import Topology
 
 from .dead_letters import DeadLetterStore
+from .driven import leaves
 from .lifecycle import Lifecycle, Notes
 from .moving import surviving_listeners
 from .supervisor import Supervised, Verdict
@@ -126,22 +127,33 @@ class Comeback:
         return [one for one in self._members if one.alive and one.between is self]
 
     async def _bring_back(self) -> None:
-        site = self._site
         await self._end_others()
         pause: float | None = self._pause
         while pause is not None:
-            self._doing = "clean-up before its restart"
-            for one in self._waiting():
-                one.hands.keep(one.member)  # a clean-up that closes its handles must not end the ports
-            with CancelScope(shield=True):
-                await site.lifecycle.clean_up_some(
-                    [one.member for one in self._waiting()], site.timeouts.cleanup
-                )
+            await self._clean_up()
+            if not self._waiting():
+                return
             await self._rest(pause)
             self._leave_out()
             self._doing = "set-up"
             pause = await self._set_up()
         await self._start()
+
+    async def _clean_up(self) -> None:
+        """Clean all of them up; what fails with something that is no ``Exception`` has ended for good."""
+        site = self._site
+        self._doing = "clean-up before its restart"
+        waiting = {one.member.name: one for one in self._waiting()}
+        for one in waiting.values():
+            one.hands.keep(one.member)  # a clean-up that closes its handles must not end the ports
+        with CancelScope(shield=True):
+            failures = await site.lifecycle.clean_up_some(
+                [one.member for one in waiting.values()], site.timeouts.cleanup
+            )
+        for failure in failures:
+            if not all(isinstance(leaf, Exception) for leaf in leaves(failure.error)):
+                waiting[failure.component].between = None
+                waiting[failure.component].give_up(failure.error, GiveUp(), "cleanup")
 
     async def _end_others(self) -> None:
         """End the lives of those that are restarted with it; what they have in hand comes again, uncounted."""

@@ -6,6 +6,7 @@ import pickle
 import traceback
 
 from headrace.exceptions import NotPicklableError, WorkerCodeError
+from headrace.model.report import text_of
 
 from .worker_frames import Part, pickled, unpickled
 from .workers import Outcome
@@ -41,14 +42,7 @@ def encode_error(error: BaseException) -> bytes:
             copy = b""
     except Exception:
         copy = b""
-    return pickle.dumps((copy, type(error).__name__, _text_of(error), text), protocol=5)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as second:
-        return f"(its text cannot be had: {type(second).__name__})"
+    return pickle.dumps((copy, type(error).__name__, text_of(error), text), protocol=5)
 
 
 def decode(part: Part) -> Outcome:
