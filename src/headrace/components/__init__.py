@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulate import Accumulate
     from .aggregate import Aggregate
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .join import Join
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
+    from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
     from .validate import Validate
@@ -20,17 +22,21 @@ if TYPE_CHECKING:
     from .window_join import WindowJoin
 
 _HOMES = {
+    "Accumulate": "accumulate",
     "Aggregate": "aggregate",
+    "Batch": "shaping",
     "ConsoleSink": "console_sink",
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
     "Filter": "transforms",
+    "FlatMap": "shaping",
     "Format": "parsing",
     "Join": "join",
     "Map": "transforms",
     "Parse": "parsing",
     "RateLimit": "pacing",
+    "Route": "shaping",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "Throttle": "pacing",
@@ -40,17 +46,21 @@ _HOMES = {
 }
 
 __all__ = [
+    "Accumulate",
     "Aggregate",
+    "Batch",
     "ConsoleSink",
     "CsvSource",
     "Debounce",
     "Dedupe",
     "Filter",
+    "FlatMap",
     "Format",
     "Join",
     "Map",
     "Parse",
     "RateLimit",
+    "Route",
     "Sample",
     "SqliteSink",
     "Throttle",
