@@ -52,7 +52,7 @@ class Held(HarnessComponent):
     async def process(self) -> None:
         async for row in self.in_:
             self.rows.append(row)
-            if row.get("last"):
+            if row.get("of") == len(self.rows):
                 await self.go.wait()
                 await self.out.send_many(reversed(self.rows))
 
@@ -63,7 +63,7 @@ async def test_each_request_gets_its_own_answer_whatever_comes_first() -> None:
     answers: dict[int, Row] = {}
 
     async def ask(n: int) -> None:
-        answers[n] = await gateway.ask({"n": n, "last": n == 4})
+        answers[n] = await gateway.ask({"n": n, "of": 5})
 
     async with service(gateway, held), anyio.create_task_group() as asking:
         for n in range(5):
@@ -71,7 +71,7 @@ async def test_each_request_gets_its_own_answer_whatever_comes_first() -> None:
         await anyio.wait_all_tasks_blocked()
         assert (len(gateway), answers) == (5, {})
         held.go.set()
-    assert answers == {n: {"n": n, "last": n == 4} for n in range(5)}
+    assert answers == {n: {"n": n, "of": 5} for n in range(5)}
     assert (gateway.answered, gateway.unasked, len(gateway)) == (5, 0, 0)
 
 
@@ -79,7 +79,7 @@ async def test_a_request_too_many_is_refused_at_once() -> None:
     gateway = Gateway(max_requests=1)
     held = Held("work")
     async with service(gateway, held), anyio.create_task_group() as asking:
-        asking.start_soon(gateway.ask, {"last": True})
+        asking.start_soon(gateway.ask, {"of": 1})
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(RequestRefusedError, match="1 requests are at work"):
             await gateway.ask({})
@@ -112,7 +112,7 @@ def test_a_request_without_an_answer_is_given_up_and_what_comes_later_is_counted
                 await gateway.ask({})
             assert anyio.current_time() >= 31
             with pytest.raises(RequestTimeoutError, match="within 2 s"):
-                await gateway.ask({"last": True}, timeout=2)
+                await gateway.ask({"of": 2}, timeout=2)
             held.go.set()
         assert (gateway.timed_out, gateway.unasked, gateway.answered) == (2, 2, 0)
 
@@ -137,7 +137,7 @@ async def test_a_drain_answers_what_is_at_work_and_refuses_the_rest() -> None:
     answers: list[Row] = []
 
     async def ask() -> None:
-        answers.append(await gateway.ask({"last": True}))
+        answers.append(await gateway.ask({"of": 1}))
 
     with pytest.raises(RequestRefusedError, match="takes no requests"):
         await gateway.ask({})
@@ -152,7 +152,7 @@ async def test_a_drain_answers_what_is_at_work_and_refuses_the_rest() -> None:
             await gateway.ask({})
         held.go.set()
         report = await system.wait()
-    assert answers == [{"last": True}]
+    assert answers == [{"of": 1}]
     assert report.ledger.closes
 
 
