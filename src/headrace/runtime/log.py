@@ -45,6 +45,18 @@ class Log:
     def _is_wanted(self, level: int) -> bool:
         return logging.getLogger(self._name).isEnabledFor(level)
 
+    def _say_all(self, _logger: Any, _method: str, values: Any) -> Any:
+        """Write what a record carries into a text that does not say who, where Python prints that text alone."""
+        who = values.get("component")
+        if who is not None and who not in values["event"] and not logging.getLogger(self._name).hasHandlers():
+            told = [
+                f"{key}={value if isinstance(value, str) and value.isidentifier() else repr(value)}"
+                for key, value in values.items()
+                if key not in ("event", "exc_info", "system") and value
+            ]
+            values["event"] = " ".join([values["event"], *told])
+        return values
+
     def _structlog(self) -> Any:
         import structlog
 
@@ -53,6 +65,7 @@ class Log:
             processors=[
                 structlog.stdlib.filter_by_level,
                 structlog.contextvars.merge_contextvars,
+                self._say_all,
                 structlog.stdlib.render_to_log_kwargs,
             ],
             wrapper_class=structlog.stdlib.BoundLogger,
