@@ -6,47 +6,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulate import Accumulate
     from .aggregate import Aggregate
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .join import Join
     from .pacing import Debounce, RateLimit, Sample, Throttle
+    from .parsing import Format, Parse
+    from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
+    from .validate import Validate
     from .window import Window
     from .window_join import WindowJoin
 
 _HOMES = {
+    "Accumulate": "accumulate",
     "Aggregate": "aggregate",
+    "Batch": "shaping",
     "ConsoleSink": "console_sink",
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
     "Filter": "transforms",
+    "FlatMap": "shaping",
+    "Format": "parsing",
     "Join": "join",
     "Map": "transforms",
+    "Parse": "parsing",
     "RateLimit": "pacing",
+    "Route": "shaping",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "Throttle": "pacing",
+    "Validate": "validate",
     "Window": "window",
     "WindowJoin": "window_join",
 }
 
 __all__ = [
+    "Accumulate",
     "Aggregate",
+    "Batch",
     "ConsoleSink",
     "CsvSource",
     "Debounce",
     "Dedupe",
     "Filter",
+    "FlatMap",
+    "Format",
     "Join",
     "Map",
+    "Parse",
     "RateLimit",
+    "Route",
     "Sample",
     "SqliteSink",
     "Throttle",
+    "Validate",
     "Window",
     "WindowJoin",
 ]

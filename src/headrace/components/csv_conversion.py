@@ -93,12 +93,17 @@ class CsvConversion:
 
     def _one(self, record: Record, line: int) -> Row | Rejected[Any]:
         try:
-            return self._row(record)
+            return self.row(record)
         except ValueError as error:
             reason = RowError(str(error), path=self._path, line=line)
             return Rejected([_printable(field) for field in record], str(reason))
 
-    def _row(self, record: Record) -> Row:
+    def row(self, record: Record) -> Row:
+        """Return the row of a record.
+
+        Raises:
+            ValueError: It has other fields than the header, or a value does not convert.
+        """
         if len(record) != self._width:
             raise ValueError(f"{len(record)} fields where the header has {self._width}")
         row: Row = {}
