@@ -29,7 +29,7 @@ def test_what_the_host_does_not_want_is_not_written(caplog: pytest.LogCaptureFix
 def test_where_nobody_configured_logging_the_text_says_who_and_why() -> None:
     program = (
         "from headrace.runtime.log import get_logger\n"
-        "get_logger(system='iot').warning('drain overran', component='store', awaiting='put() at a.py:3', left={})"
+        "get_logger(system='iot').warning('drain overran', component='r', awaiting='put() at a.py:3', left={})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr == "drain overran component=store awaiting='put() at a.py:3'\n"
+    assert done.stderr == "drain overran component=r awaiting='put() at a.py:3'\n"

@@ -6,6 +6,7 @@ structlog is loaded by the first record that somebody wants to see: it takes 6 M
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 
@@ -47,14 +48,15 @@ class Log:
 
     def _say_all(self, _logger: Any, _method: str, values: Any) -> Any:
         """Write what a record carries into a text that does not say who, where Python prints that text alone."""
-        who = values.get("component")
-        if who is not None and who not in values["event"] and not logging.getLogger(self._name).hasHandlers():
+        who, text = values.get("component"), str(values["event"])
+        is_bare = who is not None and who not in re.split(r"[\s:,;]+", text)
+        if is_bare and not logging.getLogger(self._name).hasHandlers():
             told = [
                 f"{key}={value if isinstance(value, str) and value.isidentifier() else repr(value)}"
                 for key, value in values.items()
                 if key not in ("event", "exc_info", "system") and value
             ]
-            values["event"] = " ".join([values["event"], *told])
+            values["event"] = " ".join([text, *told])
         return values
 
     def _structlog(self) -> Any:
