@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
+    from .gateway import GatewayReplies, GatewayRequests
     from .join import Join
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
@@ -32,6 +33,8 @@ _HOMES = {
     "Filter": "transforms",
     "FlatMap": "shaping",
     "Format": "parsing",
+    "GatewayReplies": "gateway",
+    "GatewayRequests": "gateway",
     "Join": "join",
     "Map": "transforms",
     "Parse": "parsing",
@@ -56,6 +59,8 @@ __all__ = [
     "Filter",
     "FlatMap",
     "Format",
+    "GatewayReplies",
+    "GatewayRequests",
     "Join",
     "Map",
     "Parse",
