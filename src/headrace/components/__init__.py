@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .dedupe import Dedupe
     from .gateway import GatewayReplies, GatewayRequests
     from .join import Join
+    from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
     from .shaping import Batch, FlatMap, Route
@@ -37,6 +38,7 @@ _HOMES = {
     "GatewayRequests": "gateway",
     "Join": "join",
     "Map": "transforms",
+    "Merge": "merge",
     "Parse": "parsing",
     "RateLimit": "pacing",
     "Route": "shaping",
@@ -63,6 +65,7 @@ __all__ = [
     "GatewayRequests",
     "Join",
     "Map",
+    "Merge",
     "Parse",
     "RateLimit",
     "Route",
