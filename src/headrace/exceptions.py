@@ -64,6 +64,7 @@
     │   ├── UnknownGroupError             no such group, or no such member of it
     │   ├── GroupConflictError            the name of a group or a member is taken
     │   ├── RequestFailedError            the other side's handler raised
+    │   ├── RequestRefusedError           a gateway takes no more requests, now or at all
     │   └── RequestTimeoutError           no reply came in time
     ├── ProbeError                        (AssertionError) a test of a system cannot go on
     │   ├── NoMessageError                none came, and none will
@@ -520,6 +521,10 @@ class RequestFailedError(MessageError):
         super().__init__(f"the request failed on the other side: {error_type}: {reason}")
         self.error_type = error_type
         self.reason = reason
+
+
+class RequestRefusedError(MessageError):
+    """Raised at the caller of a gateway that has too many requests at work, or does not run (any more)."""
 
 
 class RequestTimeoutError(MessageError, TimeoutError):

@@ -183,16 +183,16 @@ def test_a_run_that_never_ended_has_the_same_last_line() -> None:
     [
         (None, ("", "")),
         (Crash("a", ValueError()), ("", "")),
-        (Crash("a", ValueError(), 2, 5, 1.6), ("(attempt 2/5, retry in 1.6 s)", "")),
+        (Crash("a", ValueError(), 2, 5, 1.6), ("(restart 2/5 in 1.6 s)", "")),
         (Crash("a", ValueError(), of=5), ("(given up after 5 restarts)", "")),
         (
             Crash("a", ValueError(), 1, 5, 0.1, again=1),
-            ("(attempt 1/5, retry in 0.1 s)", "its 1 message in hand will come again"),
+            ("(restart 1/5 in 0.1 s)", "its 1 message in hand will come again"),
         ),
         (
             Crash("a", ValueError(), 1, 5, 0.1, letters=(7,), again=2),
             (
-                "(attempt 1/5, retry in 0.1 s)",
+                "(restart 1/5 in 0.1 s)",
                 "message saved as dead letter 7; its 2 messages in hand will come again",
             ),
         ),
@@ -208,7 +208,7 @@ def test_the_card_of_a_restart_is_one_line_and_the_place() -> None:
     crash = Crash("parse", error, 2, 5, 1.6, letters=(8812,))
     card = failure_card("parse", "process", error, debug=False, crash=crash)
     assert card[0].startswith(
-        "x parse crashed (attempt 2/5, retry in 1.6 s): KeyError 'id' at tests/cli/test_ending.py:"
+        "x parse crashed (restart 2/5 in 1.6 s): KeyError 'id' at tests/cli/test_ending.py:"
     )
     assert card[0].endswith("; message saved as dead letter 8812")
 

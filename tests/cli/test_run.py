@@ -233,9 +233,7 @@ def test_each_crash_of_a_component_that_is_restarted_is_a_card_that_says_what_fo
     cards = [line for line in err.splitlines() if line.startswith("x ")]
     assert len(cards) == 3
     for number, card in enumerate(cards, 1):
-        form = (
-            rf"x parse crashed \(attempt {number}/5, retry in 0\.\d+ s\): KeyError 'id' at systems.py:\d+; "
-        )
+        form = rf"x parse crashed \(restart {number}/5 in 0\.\d+ s\): KeyError 'id' at systems.py:\d+; "
         assert re.match(form, card), card
     assert cards[0].endswith("its 1 message in hand will come again")
     assert cards[2].endswith("message saved as dead letter 1")

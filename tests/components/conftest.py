@@ -129,7 +129,7 @@ class _Jumping(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-def in_virtual_time(main: Callable[[], Awaitable[Any]], backend: str) -> Any:
+def run_virtually(main: Callable[[], Awaitable[Any]], backend: str) -> Any:
     """Run something in virtual time that begins at 0, and return its result."""
     if backend == "trio":
         clock = trio.testing.MockClock(autojump_threshold=0)
@@ -203,6 +203,12 @@ def run_timed(anyio_backend: str) -> RunTimed:
                 of.append(made)
             return {port: one.got for port, one in seen.items()}
 
-        return in_virtual_time(main, anyio_backend)
+        return run_virtually(main, anyio_backend)
 
     return run
+
+
+@pytest.fixture
+def in_virtual_time(anyio_backend: str) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+    """Return a function that runs something in virtual time."""
+    return lambda main: run_virtually(main, anyio_backend)

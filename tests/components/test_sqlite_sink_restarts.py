@@ -76,6 +76,8 @@ async def test_after_an_outage_the_batch_is_written_and_no_row_is_to_blame(
     assert report.ledger.closes
     (restarts,) = report.restarts
     assert restarts.restarts == 4
+    assert not restarts.state_lost  # all it had came again
+    assert report.exit_code() == 0
 
 
 async def test_an_outage_that_goes_on_escalates_and_what_was_not_written_is_not_acknowledged(

@@ -56,7 +56,7 @@ def test_a_set_up_that_hangs(backend: str, shows: Shows) -> None:
     "With a restart policy it is made anew after a pause, and the message it failed on is delivered again; "
     "nothing is lost. Without one (the default) the system drains and fails, with exit code 1.",
     sees=[
-        "x raisesonce crashed (attempt 1/3, retry in 0.01 s): ValueError not that one at systems.py:...; "
+        "x raisesonce crashed (restart 1/3 in 0.01 s): ValueError not that one at systems.py:...; "
         "its 1 message in hand will come again",
         "...component restarted component=raisesonce restarts=1",
         "got 3",
@@ -236,7 +236,7 @@ def test_a_cycle_of_full_buffers(backend: str, shows: Shows) -> None:
     "It is tried `attempts` times, a restart between each, then it is a dead letter and acknowledged; the "
     "system goes on; exit code 4.",
     sees=[
-        "x poisoned crashed (attempt 2/3, retry in 0.01 s): ValueError poison at systems.py:...; message "
+        "x poisoned crashed (restart 2/3 in 0.01 s): ValueError poison at systems.py:...; message "
         "saved as dead letter 1",
         "dead letters: 1",
         "1 in poisoned: ValueError poison at systems.py:...",
@@ -282,7 +282,7 @@ def test_a_reader_that_ends_with_messages_buffered(backend: str, shows: Shows) -
     44,
     "It is retried by the restart policy, then given up; nothing is acknowledged that was not written.",
     sees=[
-        "x toafulldisk crashed (attempt 1/2, retry in 0.01 s): OSError [Errno 28] No space left on device "
+        "x toafulldisk crashed (restart 1/2 in 0.01 s): OSError [Errno 28] No space left on device "
         "at systems.py:...; its 1 message in hand will come again",
         "...component restarted component=toafulldisk restarts=2",
         "ten.out -> toafulldisk.in        10             0 ...",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +24,12 @@ def test_what_the_host_does_not_want_is_not_written(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.ERROR)
     get_logger("headrace.test").info("started")
     assert caplog.records == []
+
+
+def test_where_nobody_configured_logging_the_text_says_who_and_why() -> None:
+    program = (
+        "from headrace.runtime.log import get_logger\n"
+        "get_logger(system='iot').warning('drain overran', component='r', awaiting='put() at a.py:3', left={})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "drain overran component=r awaiting='put() at a.py:3'\n"

@@ -266,6 +266,21 @@ def test_our_examples_have_no_warnings(path: Path, monkeypatch: pytest.MonkeyPat
             made += value.components.values()
         elif isinstance(value, ComponentFunction):
             made.append(object.__new__(FunctionComponent))
-            made[-1].function = value
+            made[-1].function, made[-1].attempts = value, value.attempts
     assert made or path.stem.endswith("_system")
     assert [str(problem) for one in made for problem in SourceReader().warnings_of(one)] == []
+
+
+@pytest.mark.parametrize(("where", "codes"), [("loop", ["W310"]), ("thread", []), ("process", [])])
+def test_what_works_away_from_the_event_loop_may_block(write: Write, where: Any, codes: list[str]) -> None:
+    made = write(
+        """
+        @component
+        def work(n: int) -> None:
+            time.sleep(n)
+        """
+    )
+    system = SystemExecutionHarness()
+    system.add("work", made.work, run_in=where)
+    found = SourceReader().warnings_of(system.components["work"])
+    assert [one.code for one in found] == codes

@@ -157,6 +157,20 @@ async def test_the_end_of_a_stall_is_told_with_how_long_it_lasted(parts: SimpleN
     assert [record.levelno for record in told.of("stall")] == [logging.WARNING, logging.INFO]
 
 
+async def test_who_is_cut_off_by_a_drain_is_not_said_to_go_on(parts: SimpleNamespace, told: Told) -> None:
+    async def stuck(self: Any) -> None:
+        await anyio.sleep_forever()
+
+    made = system(
+        parts, {"source": numbers, "store": stuck}, "source.out -> store.in", shutdown_timeout=8 * SOON
+    )
+    async with create_task_group() as group:
+        await group.start(made.run)
+        await told.wait("source has been blocked")
+        await made.stop()
+    assert [record.levelno for record in told.of("stall")] == [logging.WARNING]
+
+
 @pytest.mark.fault(15)
 async def test_a_slow_sink_is_told_as_slow_with_its_rate(parts: SimpleNamespace, told: Told) -> None:
     async def store(self: Any) -> None:

@@ -104,7 +104,7 @@ async def test_a_death_names_its_cause_and_the_message_in_hand(
         assert (error.component, error.exit_code, error.index, error.message) == ("parse", code, 1, message)
         assert error.pid == workers.pids[0]
         assert text in str(error)
-        assert "at message 2 of a batch of 3, a tuple" in str(error)
+        assert "at message 2 of a batch of 3, of type tuple" in str(error)
 
 
 async def test_a_system_exit_over_there_is_the_cause_here(workers: ProcessWorkers) -> None:

@@ -27,6 +27,7 @@ from headrace.exceptions import (
     WiringError,
 )
 from headrace.model.message import Rejected
+from headrace.model.restart_policy import Backoff, RestartPolicy
 from headrace.runtime.system_execution_harness import System
 from headrace.testing import LiveSystem, run_system
 
@@ -257,6 +258,29 @@ async def test_a_crash_is_raised_by_what_waits_and_not_again() -> None:
             with pytest.raises(SystemFailed, match=r"cannot take 1"):
                 await wait(s)
             assert s.failure is not None
+
+
+class Poisoned(HarnessComponent):
+    """Crashes on 1, and passes on the rest."""
+
+    in_: In[int]
+    out: Out[str]
+    restart = RestartPolicy(backoff=Backoff(0.05, 0.05))
+
+    async def process(self) -> None:
+        async for number in self.in_:
+            if number == 1:
+                raise RuntimeError("poison")
+            await self.out.send(str(number))
+
+
+async def test_who_is_between_two_lives_is_at_work() -> None:
+    system = System("poisoned")
+    system.connect(system.add("src", few_numbers), system.add("enrich", Poisoned))
+    async with run_system(system, replace={"src": None}) as s:
+        await s.send("src.out", 1, 2)
+        assert await s.next("enrich.out") == "2"
+        assert [letter.message for letter in s.dead_letters] == [1]
 
 
 async def test_a_crash_is_raised_by_send_instead_of_the_end_that_follows_from_it() -> None:

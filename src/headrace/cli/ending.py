@@ -28,7 +28,7 @@ def failure_lines(component: str, phase: str, error: BaseException, follows: str
         component: Its name.
         phase: ``setup``, ``process`` or ``cleanup``.
         error: What it raised.
-        follows: What is said between the two: ``(attempt 2/5, retry in 1.6 s)``.
+        follows: What is said between the two: ``(restart 2/5 in 1.6 s)``.
     """
     what = f"{component} {_WHAT.get(phase, 'failed')}{follows and ' '}{follows}"
     return [f"{what}: {_described(leaf, error).removeprefix(f'{component}: ')}" for leaf in leaves(error)]
@@ -40,7 +40,7 @@ def what_follows(crash: Crash | None) -> tuple[str, str]:
         return "", ""
     follows = f"(given up after {plural(crash.of, 'restart')})" if crash.of else ""
     if crash.restart:
-        follows = f"(attempt {crash.restart}/{crash.of}, retry in {crash.after:.2g} s)"
+        follows = f"(restart {crash.restart}/{crash.of} in {crash.after:.2g} s)"
     parts = []
     if crash.letters:
         first, last = crash.letters[0], crash.letters[-1]

@@ -6,13 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accumulate import Accumulate
     from .aggregate import Aggregate
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
+    from .gateway import GatewayReplies, GatewayRequests
     from .join import Join
+    from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
+    from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
     from .validate import Validate
@@ -20,17 +24,24 @@ if TYPE_CHECKING:
     from .window_join import WindowJoin
 
 _HOMES = {
+    "Accumulate": "accumulate",
     "Aggregate": "aggregate",
+    "Batch": "shaping",
     "ConsoleSink": "console_sink",
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
     "Filter": "transforms",
+    "FlatMap": "shaping",
     "Format": "parsing",
+    "GatewayReplies": "gateway",
+    "GatewayRequests": "gateway",
     "Join": "join",
     "Map": "transforms",
+    "Merge": "merge",
     "Parse": "parsing",
     "RateLimit": "pacing",
+    "Route": "shaping",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "Throttle": "pacing",
@@ -40,17 +51,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "Accumulate",
     "Aggregate",
+    "Batch",
     "ConsoleSink",
     "CsvSource",
     "Debounce",
     "Dedupe",
     "Filter",
+    "FlatMap",
     "Format",
+    "GatewayReplies",
+    "GatewayRequests",
     "Join",
     "Map",
+    "Merge",
     "Parse",
     "RateLimit",
+    "Route",
     "Sample",
     "SqliteSink",
     "Throttle",

@@ -43,6 +43,7 @@ class SqliteSink(HarnessComponent):
 
     in_: In[Row]
     rejected: Out[Rejected[Any]]
+    accumulates = False  # what is not written comes again
 
     class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Settings of an SQLite sink.

@@ -5,8 +5,7 @@ Anything beyond that is a function component: a plain Python function says it be
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -17,20 +16,8 @@ from headrace.exceptions import ConfigError
 from headrace.model.message import Rejected
 
 from .batches import Results, work_in_batches
+from .comparison import Comparison, Op
 from .rows import Row, lacking, require_names
-
-Op = Literal["is_null", "is_not_null", "eq", "ne", "lt", "le", "gt", "ge", "in", "not_in"]
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "in": lambda found, values: found in values,
-    "not_in": lambda found, values: found not in values,
-}
 
 
 class Map(HarnessComponent):
@@ -142,14 +129,7 @@ class Filter(HarnessComponent):
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
-        op, value = self.config.op, self.config.value
-        unary = op in ("is_null", "is_not_null")
-        if unary != (value is msgspec.UNSET):
-            raise ConfigError(f"op '{op}' takes {'no value' if unary else 'a value'}", field="value")
-        if op in ("in", "not_in") and not isinstance(value, list):
-            raise ConfigError(f"op '{op}' takes a list of values, not {value!r}", field="value")
-        if not unary and value is None:
-            raise ConfigError("nothing equals null", hint="use is_null or is_not_null", field="value")
+        self._comparison = Comparison(self.config.field, self.config.op, self.config.value)
 
     def lets_through(self, row: Mapping[str, Any]) -> bool:
         """Return whether the comparison holds for a row.
@@ -158,12 +138,7 @@ class Filter(HarnessComponent):
             KeyError: The row has no such field.
             TypeError: Its value cannot be compared with the setting's.
         """
-        found = row[self.config.field]
-        if self.config.op == "is_null":
-            return found is None
-        if self.config.op == "is_not_null":
-            return found is not None
-        return found is not None and bool(_COMPARE[self.config.op](found, self.config.value))
+        return self._comparison.holds(row)
 
     async def process(self) -> None:
         """Send the rows for which the comparison holds."""
@@ -177,27 +152,13 @@ class Filter(HarnessComponent):
             try:
                 passes = self.lets_through(row)
             except (KeyError, TypeError):
-                rejected.append(Rejected(row, self._why_not_comparable(row)))
+                rejected.append(Rejected(row, self._comparison.why_not_comparable(row)))
                 continue
             if passes:
                 passed.append(row)
             elif rejects:
-                rejected.append(Rejected(row, self._why_not(row)))
+                rejected.append(Rejected(row, self._comparison.why_not(row)))
         return passed, rejected
-
-    def _why_not(self, row: Row) -> str:
-        settings = self.config
-        wanted = settings.op.replace("_", " ")
-        if settings.value is not msgspec.UNSET:
-            wanted += f" {settings.value!r}"
-        return f"{settings.field} is {row[settings.field]!r}, wanted: {wanted}"
-
-    def _why_not_comparable(self, row: object) -> str:
-        field = self.config.field
-        if not isinstance(row, Mapping) or field not in row:
-            return lacking(row, [field])
-        kinds = f"{type(row[field]).__name__} with {type(self.config.value).__name__}"
-        return f"{field}: cannot compare {kinds}"
 
 
 __all__ = ["Filter", "Map"]

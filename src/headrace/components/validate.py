@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In, Out
-from headrace.exceptions import ComponentError, ComponentTypeError, ConfigError
+from headrace.exceptions import ComponentError, ComponentTypeError, ConfigError, MissingExtraError
 from headrace.model.message import Rejected
 from headrace.runtime.registry import Registry
 
@@ -31,6 +31,7 @@ class Validate(HarnessComponent):
 
     Raises:
         ConfigError: The settings do not fit.
+        MissingExtraError: A schema needs the package jsonschema.
     """
 
     in_: In[Any]
@@ -87,8 +88,7 @@ class Validate(HarnessComponent):
         try:
             jsonschema, referencing = import_module("jsonschema"), import_module("referencing")
         except ImportError:
-            hint = "pip install 'headrace[jsonschema]'"
-            raise ConfigError("schema needs the package jsonschema", hint=hint, field="schema") from None
+            raise MissingExtraError("validate with a schema", "jsonschema") from None
         cls = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         try:
             cls.check_schema(schema)

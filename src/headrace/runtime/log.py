@@ -6,6 +6,7 @@ structlog is loaded by the first record that somebody wants to see: it takes 6 M
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 
@@ -45,6 +46,19 @@ class Log:
     def _is_wanted(self, level: int) -> bool:
         return logging.getLogger(self._name).isEnabledFor(level)
 
+    def _say_all(self, _logger: Any, _method: str, values: Any) -> Any:
+        """Write what a record carries into a text that does not say who, where Python prints that text alone."""
+        who, text = values.get("component"), str(values["event"])
+        is_bare = who is not None and who not in re.split(r"[\s:,;]+", text)
+        if is_bare and not logging.getLogger(self._name).hasHandlers():
+            told = [
+                f"{key}={value if isinstance(value, str) and value.isidentifier() else repr(value)}"
+                for key, value in values.items()
+                if key not in ("event", "exc_info", "system") and value
+            ]
+            values["event"] = " ".join([text, *told])
+        return values
+
     def _structlog(self) -> Any:
         import structlog
 
@@ -53,6 +67,7 @@ class Log:
             processors=[
                 structlog.stdlib.filter_by_level,
                 structlog.contextvars.merge_contextvars,
+                self._say_all,
                 structlog.stdlib.render_to_log_kwargs,
             ],
             wrapper_class=structlog.stdlib.BoundLogger,

@@ -97,6 +97,11 @@ class Comeback:
         self._cut_off: set[Supervised] = set()
         self._doing = "its turn to be restarted"
 
+    @property
+    def text(self) -> str:
+        """Who waits for what."""
+        return f"{self._cause.member.name} awaits {self.awaiting(self._cause)}"
+
     def awaiting(self, one: Supervised) -> str:
         """Return what a component waits for."""
         return self._site.lifecycle.awaiting(one.member) or self._doing

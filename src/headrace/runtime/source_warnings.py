@@ -20,6 +20,7 @@ from headrace.model.blueprint import Position, Problem
 from headrace.model.source_lint import Finding, PortUse, SourceLint
 
 from .own_files import is_own, short
+from .working_away import run_in_of
 
 _NEUTRAL = ("builtins.", "typing.", "abc.", "headrace.authoring.")  # bases that use nobody's ports
 _STREAMLESS = PortUse(frozenset(), True, False)
@@ -45,9 +46,11 @@ class SourceReader:
         """Return what is probably not meant in a component's source."""
         is_function = isinstance(component, FunctionComponent)
         code = _code_of(underlying(component.function.fn)) if is_function else None
-        key = type(component) if code is None else (code.co_filename, code.co_firstlineno)
+        away = run_in_of(component) != "loop"
+        key = type(component) if code is None else (code.co_filename, code.co_firstlineno, away)
         if key not in self._found:
-            self._found[key] = tuple(self._of_class(component) if code is None else self._of_function(code))
+            found = self._of_class(component) if code is None else self._of_function(code, away=away)
+            self._found[key] = tuple(found)
         return self._found[key]
 
     def needs_streams(self, component: Any) -> bool:
@@ -60,10 +63,12 @@ class SourceReader:
 
     # --- functions and classes -------------------------------------------------------------------
 
-    def _of_function(self, code: CodeType) -> Iterator[Problem]:
+    def _of_function(self, code: CodeType, *, away: bool) -> Iterator[Problem]:
+        """Look at a function; what works away from the event loop may block."""
         lint = self._own(code.co_filename)
         if lint is not None:
-            yield from _problems(code.co_filename, lint.lint_function(code.co_firstlineno))
+            found = lint.lint_function(code.co_firstlineno)
+            yield from _problems(code.co_filename, (one for one in found if not away or one.code != "W310"))
 
     def _of_class(self, component: Any) -> Iterator[Problem]:
         table = ports_of(component)

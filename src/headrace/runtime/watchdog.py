@@ -212,6 +212,8 @@ class Watchdog:
     def _tell(self, news: News) -> None:
         trouble = news.trouble
         fields = dict(_fields_of(trouble), seconds=round(news.seconds, 3), turn=news.turn)
+        if news.turn == "over" and self._has_given_up(trouble):
+            return
         if news.turn == "over":
             self._logger.info(trouble.over(news.seconds), **fields)
         elif isinstance(trouble, Deadlock):
@@ -220,6 +222,13 @@ class Watchdog:
             self._logger.info(str(trouble), **fields)
         else:
             self._logger.warning(str(trouble), **fields)
+
+    def _has_given_up(self, trouble: Trouble) -> bool:
+        """Whether who was blocked was cut off, by a drain, say: then nothing goes on."""
+        names = trouble.blocked[:1] if isinstance(trouble, Stall) else ()
+        return any(
+            name in self._running and self._running[name].verdict not in (None, "finished") for name in names
+        )
 
 
 def _fields_of(trouble: Trouble) -> Iterator[tuple[str, Any]]:

@@ -315,7 +315,7 @@ def _how(code: int | None, last_words: BaseException | None) -> str:
 
 def _at(index: int | None, about: Sequence[Any]) -> str:
     if index is not None:
-        return f" at message {index + 1} of a batch of {len(about)}, a {type(about[index]).__name__}"
+        return f" at message {index + 1} of a batch of {len(about)}, of type {type(about[index]).__name__}"
     return f" before it began with a batch of {len(about)}" if about else ""
 
 

@@ -15,6 +15,7 @@ from anyio import TaskInfo, get_current_task, get_running_tasks
 from headrace.runtime.awaiting import DRIVEN, awaiting, frames_of
 from headrace.runtime.drain import CycleUnit, Drain
 from headrace.runtime.resources import Resources
+from headrace.runtime.restarting import Comeback
 from headrace.runtime.run import Run
 from headrace.runtime.supervisor import Supervised
 from headrace.streams.receive_stream import EdgeReceiveStream
@@ -29,6 +30,7 @@ _COMPONENT = Supervised.run.__code__
 _CYCLE = CycleUnit.watch.__code__
 _DRAIN = Drain.run.__code__
 _RESOURCE = Resources._watch.__code__
+_COMEBACK = Comeback.run.__code__
 _PASSIVE: dict[CodeType, Callable[[Mapping[str, Any]], bool]] = {}
 
 
@@ -77,6 +79,8 @@ class Stillness:
                 continue
             if _winds_up(frames[number]):
                 found.append((f"the system awaits {_awaiting(task, frames[number])}", False))
+            elif _COMEBACK in _codes(frames[number]):
+                found.append((_local(frames[number], _COMEBACK, "self").text, False))
             elif name := self._name(task, tasks, frames):
                 is_still = _is_still(frames[number], has_children=number in parents)
                 found.append((f"{name} awaits {_awaiting(task, frames[number])}", is_still))
