@@ -184,6 +184,18 @@ async def test_receive_many_returns_what_there_is_and_keeps_all_of_it_in_hand() 
     assert_books_close(edge)
 
 
+async def test_whoever_changes_the_list_of_a_batch_changes_nothing_else() -> None:
+    send, receive, edge = one_edge(10)
+    await send.send_many(range(9))
+    send.close()
+    (await receive.receive_many(3)).clear()
+    assert edge.ledger().in_hand == 3
+    async for batch in receive.batch(3):
+        batch += [None, None]
+    assert_books_close(edge)
+    assert edge.ledger().acknowledged == 9
+
+
 async def test_receive_many_takes_as_many_as_it_is_told_whoever_else_reads() -> None:
     send, receive, edge = one_edge(10)
     other = receive.clone()

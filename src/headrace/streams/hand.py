@@ -47,7 +47,6 @@ class Hand(Generic[T]):
         iterator: Gives those that were not handed over yet. Of the others, the last one is in hand, or all of a
             batch, until they are settled.
         order: The number of the chunk among all that the port has given out.
-        shows_chunk: Whether the component has the list ``chunk`` itself, so that it stays as it is.
     """
 
     __slots__ = (
@@ -60,11 +59,9 @@ class Hand(Generic[T]):
         "edge",
         "iterator",
         "order",
-        "shows_chunk",
     )
 
     def __init__(self) -> None:
-        self.shows_chunk = False
         self._known: tuple[int, int, Meta | None, int] = (0, 0, None, 0)
         self.hold(None, [])
 
@@ -87,10 +84,10 @@ class Hand(Generic[T]):
             self._tags = list(chain.from_iterable(map(_tags_of, pieces)))
 
     def take_all(self) -> list[T]:
-        """Hand over the whole chunk; all of it is in hand."""
+        """Hand over the whole chunk, as a list of its own (1 ns a message); all of it is in hand."""
         self.iterator = iter(())
-        self._all = self.shows_chunk = True
-        return self.chunk
+        self._all = True
+        return self.chunk[:]
 
     def empty(self) -> list[Held]:
         """Let go of what is in hand, for somebody to put it back, and return it; the rest was given back."""
@@ -204,9 +201,6 @@ class Hand(Generic[T]):
         first = self.held().start
         if place != first:
             tags = self._tag_all()
-            if self.shows_chunk:
-                self.chunk = [*self.chunk]
-                self.shows_chunk = False
             self.chunk.insert(first, self.chunk.pop(place))
             tags.insert(first, tags.pop(place))
         self._settled = first + 1
