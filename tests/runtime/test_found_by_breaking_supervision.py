@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 
 from headrace import Backoff, HarnessComponent, In, Out, RestartPolicy, System, SystemFailed, component
 
@@ -144,3 +147,97 @@ async def test_what_is_no_exception_is_not_swallowed_by_a_clean_up_between_two_l
     assert [(failure.component, failure.phase) for failure in report.failures] == [("middle", "cleanup")]
     assert report.ledger.closes
     assert Interrupted.cleaned_up == 1
+
+
+async def test_a_group_of_errors_that_cannot_be_split_is_restarted_like_any_other() -> None:
+    class RigidGroup(ExceptionGroup[Exception]):
+        def derive(self, excs: Any) -> Any:
+            raise RuntimeError("this group cannot be divided")
+
+    class RaisesAGroup(Passes):
+        def work(self, number: int) -> None:
+            if number == 5:
+                raise RigidGroup("several", [ValueError(1), ValueError(2)])
+
+    system, seen = wired(RaisesAGroup)
+    report = await system.run()
+    assert seen == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert report.restarts[0].last_error == "ValueError 1; ValueError 2"
+
+
+class SharesAHandle(Passes):
+    """Two tasks receive by one handle; when both have a message in hand, one of them fails, once."""
+
+    failed = False
+
+    async def process(self) -> None:
+        both = anyio.Event()
+        at_work = 0
+
+        async def work() -> None:
+            nonlocal at_work
+            async for number in self.in_:
+                at_work += 1
+                if at_work == 2:
+                    both.set()
+                if not type(self).failed:
+                    await both.wait()
+                    type(self).failed = True
+                    raise ValueError(number)
+                await self.out.send(number)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            group.start_soon(work)
+
+
+async def test_what_tasks_with_one_handle_lose_in_a_crash_is_told() -> None:
+    class Shares(SharesAHandle):
+        """Acknowledges by its next receive, whichever task makes it."""
+
+    system, seen = wired(Shares)
+    report = await system.run()
+    assert len(seen) < 10
+    assert "by one handle of middle.in (ack: manual, or a clone() for each)" in report.restarts[0].state_lost
+    assert report.exit_code() == 3
+    assert "(state of middle lost)" in report.summary()
+
+
+async def test_tasks_with_one_handle_lose_nothing_where_each_acknowledges_its_own() -> None:
+    class Shares(SharesAHandle):
+        ack = "manual"
+
+        async def process(self) -> None:
+            await super().process()
+            self.in_.ack()
+
+    system, seen = wired(Shares)
+    report = await system.run()
+    assert sorted(set(seen)) == list(range(10))
+    assert (report.exit_code(), report.state_lost) == (0, ())
+
+
+async def test_a_nack_that_finds_no_room_for_dead_letters_is_named_at_the_deadline() -> None:
+    class GivesBack(Passes):
+        async def process(self) -> None:
+            async for number in self.in_:
+                await self.in_.nack(number)
+
+    system = System(dead_letter_limit=2, shutdown_timeout=0.1)
+    sink = Keeps("sink")
+    system.add("numbers", Numbers)
+    system.add("middle", GivesBack, attempts=1)
+    system.add("sink", sink)
+    system.connect("numbers.out", "middle.in")
+    system.connect("middle.out", "sink.in")
+    async with anyio.create_task_group() as group:
+        await group.start(system.run)
+        while len(system.dead_letters()) < 2:
+            await checkpoint()
+        await wait_all_tasks_blocked()
+        report = await system.stop()
+    assert report is not None
+    # Who is at fault comes first, who only waits for it after that.
+    assert [late.component for late in report.overruns] == ["middle", "sink"]
+    assert report.overruns[0].awaiting.endswith(", for room among the dead letters (limit 2)")
+    assert report.exit_code() == 5

@@ -15,6 +15,7 @@ from anyio import EndOfStream
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In, Out
 from headrace.model.message import Rejected
+from headrace.streams.manual_stream import ManualReceiveStream
 
 from .rows import keyer, why_no_key
 from .times import now_of
@@ -33,7 +34,7 @@ class HoldingBack(HarnessComponent):
     """Holds the latest message of each key back until it is due."""
 
     ack = "manual"
-    accumulates = False  # what is held comes again
+    accumulates = False
 
     in_: In[Any]
     out: Out[Any]
@@ -54,6 +55,7 @@ class HoldingBack(HarnessComponent):
         self._begin()
 
     def _begin(self) -> None:
+        self._acknowledges = False
         self._held: dict[Any, HeldBack] = {}
         self._dues: list[tuple[float, int, Any]] = []
         self._count = count()
@@ -67,6 +69,8 @@ class HoldingBack(HarnessComponent):
 
     async def process(self) -> None:
         """Send each message that is due."""
+        self._acknowledges = isinstance(self.receive_streams["in"], ManualReceiveStream)
+        self.accumulates = not self._acknowledges  # else what is held comes again
         while True:
             try:
                 messages = await self._receive()
@@ -100,14 +104,14 @@ class HoldingBack(HarnessComponent):
             held = self._held.get(key)
         except (KeyError, TypeError) as error:
             await self.rejected.send(Rejected(message, why_no_key(message, error, self._by)))
-            self.in_.ack(message)
+            self._ack(message)
             return
         now = now_of(self.context)
         if held is None:
             latest = now + self._longest
             held = self._held[key] = HeldBack(message, latest, min(latest, now + self._quiet))
         else:
-            self.in_.ack(held.message)
+            self._ack(held.message)
             self.superseded += 1
             held.message, held.due = message, min(held.latest, now + self._quiet)
         self._push(held.due, key)
@@ -137,6 +141,10 @@ class HoldingBack(HarnessComponent):
     async def _send(self, messages: Sequence[Any]) -> None:
         for message in messages:
             await self.out.send(message)
+            self._ack(message)
+
+    def _ack(self, message: Any) -> None:
+        if self._acknowledges:  # with ``ack: auto`` each receive has done so
             self.in_.ack(message)
 
     async def health_check(self) -> dict[str, Any]:

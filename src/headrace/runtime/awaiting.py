@@ -34,7 +34,7 @@ def awaiting(coroutine: Any) -> str:
     Args:
         coroutine: A coroutine that some task is driving.
     """
-    theirs = ours = first = full = ""
+    theirs = ours = first = hindrance = ""
     current = coroutine
     while current is not None:
         frame, current = _look_into(current)
@@ -44,11 +44,11 @@ def awaiting(coroutine: Any) -> str:
             first = first or line
             if code.co_filename.startswith(_OURS):
                 ours = _in_ours(frame) or ours or line
-                full = full or _full_hand(frame)
+                hindrance = hindrance or _hindrance(frame)
             elif not code.co_filename.startswith((*_LIBRARIES, "<")):
                 theirs = line
-    if theirs and full:  # the line alone does not tell
-        return f"{theirs}, for {full}"
+    if theirs and hindrance:
+        return f"{theirs}, for {hindrance}"
     return theirs or ours or first or "nothing: it is not suspended"
 
 
@@ -62,8 +62,10 @@ def frames_of(coroutine: Any) -> Iterator[FrameType]:
             current = current or frame.f_locals.get(DRIVEN)
 
 
-def _full_hand(frame: Any) -> str:
-    """Say of whom a wait for an ``ack()`` is; nothing for any other frame of ours."""
+def _hindrance(frame: Any) -> str:
+    """Say what hinders a call of the user's to return, where its line alone does not tell."""
+    if frame.f_code is DeadLetterStore.put.__code__:
+        return _in_ours(frame)
     if frame.f_code is not ManualReceiveStream.wait_for_ack.__code__:
         return ""
     return ManualReceiveStream.what_for(frame.f_locals["self"])

@@ -152,7 +152,8 @@ class Drain:
         late = [one for one in self._running.values() if one.alive]
         if late:
             self._before_cut()
-        for one in late:
+        # Whoever can only be roused by a message waits for one of the others: those are named first.
+        for one in sorted(late, key=lambda one: one.rests):
             self.name(one, one.awaiting, deadline=deadline)
         for one in late:
             one.cancel("deadline")

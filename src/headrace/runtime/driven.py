@@ -204,7 +204,8 @@ def without_cancellation(error: BaseException) -> BaseException | None:
         foreign.__cause__ = error
         return foreign
     if isinstance(error, BaseExceptionGroup):
-        rest = error.split(cancelled)[1]
+        mixed = any(isinstance(leaf, cancelled) for leaf in leaves(error))
+        rest = error.split(cancelled)[1] if mixed else error  # to split a group runs code of the user's
         return None if rest is None else without_groups_of_one(rest)
     return error
 

@@ -7,6 +7,8 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
+from headrace.authoring.function_component import FunctionComponent
+
 from .member import Member
 from .renewal import is_made_anew
 
@@ -36,12 +38,13 @@ class Gathered:
     def lost(self) -> str:
         """Return what is gone with the life, in a few words; nothing where nothing is."""
         says = getattr(self._member.component, "accumulates", None)
-        if says is True:
-            count = _messages_done(self._member) - self._done
-            return f"what it had gathered from {count:,} messages" if count else ""
-        if self._before is None:
-            return ""
-        return ", ".join(self._changed(getattr(self._member.component, "__dict__", {})))
+        count = _messages_done(self._member) - self._done
+        parts = list(_shared_hands(self._member)) if count else []
+        if says is True and count:
+            parts.append(f"what it had gathered from {count:,} messages")
+        if self._before is not None:
+            parts += self._changed(getattr(self._member.component, "__dict__", {}))
+        return ", ".join(parts)
 
     def _changed(self, attributes: dict[str, Any]) -> Iterator[str]:
         """Yield the names of attributes that hold an amount which was not there in the beginning."""
@@ -52,6 +55,15 @@ class Gathered:
                     before[amount] -= 1
                 elif name not in _NOT_STATE and (len(value) if isinstance(value, _COUNTED) else value):
                     yield name
+
+
+def _shared_hands(member: Member) -> Iterator[str]:
+    """Yield where several tasks had messages in hand by one handle: each receive acknowledged the others'."""
+    if member.acks.window or isinstance(member.component, FunctionComponent):
+        return
+    for inlet in member.inlets.values():
+        if inlet.crowded:
+            yield f"what its tasks had in hand by one handle of {inlet.name} (ack: manual, or a clone() for each)"
 
 
 def _messages_done(member: Member) -> int:

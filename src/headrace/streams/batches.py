@@ -57,11 +57,15 @@ class Batch(Generic[T]):
         if self.pieces and inlet.goes_alone:
             self._missing = 0
             return True
-        piece = inlet.take_piece(min(self._missing, self._stream.room))
+        room = self._stream.room
+        if room <= 0:  # another task on this handle has filled the hand
+            self._missing = 0 if self.pieces else self._missing
+            return True
+        piece = inlet.take_piece(min(self._missing, room))
         if piece is None:
             return False
         self.pieces.append(piece)
-        is_last = inlet.is_alone(piece) or not self._stream.room
+        is_last = inlet.is_alone(piece) or self._stream.room <= 0
         self._missing = 0 if is_last else self._missing - len(piece.messages)
         return True
 
@@ -86,7 +90,7 @@ class Batch(Generic[T]):
             self._stream.give_back()
             await self._stream.next_chunk(self.take_more)
             with suppress(EndOfStream), anyio.move_on_after(self._within):
-                while self._missing:
+                while self._missing and self.pieces:
                     if not self.take_more():
                         await self._stream.wait(self.take_more)
 

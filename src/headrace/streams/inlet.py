@@ -21,6 +21,7 @@ class Inlet(Redelivering[T]):
     else might want a message (a second handle, a waiting task, a tap), chunks have one message.
 
     Attributes:
+        crowded: Whether several tasks have waited on one handle: the receive of one acknowledges what another has.
         carrier: The handle that may have a chunk with messages that are not handed over; no other has.
         readable: The edges that messages are taken from: all, unless the port is paused.
         max_unacked: How many messages each handle may have in hand, with manual acknowledgement; 0 for automatic.
@@ -31,6 +32,7 @@ class Inlet(Redelivering[T]):
         "_queue",
         "_turn",
         "carrier",
+        "crowded",
         "ended",
         "max_unacked",
         "name",
@@ -47,6 +49,7 @@ class Inlet(Redelivering[T]):
         self.on_idle: Callable[[], None] | None = None
         self.on_sender_end: Callable[[], None] | None = None
         self.carrier: EdgeReceiveStream[T] | None = None
+        self.crowded = False
         self.ended = False
         self.max_unacked = 0
         self._turn = 0

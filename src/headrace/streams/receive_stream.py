@@ -265,6 +265,7 @@ class EdgeReceiveStream(HoldingStream[T]):
             waiter = Waiter()
             inlet.add_hungry(waiter, first=beaten)
             self.waiters.append(waiter)
+            inlet.crowded |= len(self.waiters) > 1
             try:
                 if inlet.on_idle is not None:
                     inlet.on_idle()
