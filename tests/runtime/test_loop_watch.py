@@ -268,6 +268,8 @@ async def test_the_thread_ends_with_a_run_that_fails_or_is_cancelled(parts: Simp
         await group.start(alone(parts, forever).run)
         assert len(watchers()) == 1
         group.cancel_scope.cancel()
+    for thread in watchers():
+        thread.join(10)  # it was told to end
     assert watchers() == []
 
 

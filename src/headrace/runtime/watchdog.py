@@ -134,7 +134,7 @@ class Watchdog:
         if late > self._pause:
             for known in self._pressed.values():
                 known.since += late
-                known.taken.clear()
+                known.taken = deque((when + late, taken) for when, taken in known.taken)
 
     def _note_pressed(self, now: float) -> None:
         edges = self._wiring.edges
