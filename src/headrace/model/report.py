@@ -44,7 +44,8 @@ class Overrun:
         phase: In which phase of its life.
         after: Seconds since the time began to run: at the request to stop, or at the end of its inputs.
         awaiting: What it waited for, its own source line where it has one.
-        deadline: The setting that ended its time: ``shutdown_timeout``, ``stop_timeout``, ``cleanup_timeout``.
+        deadline: The setting that ended its time: ``shutdown_timeout``, ``stop_timeout``, ``cleanup_timeout``;
+            ``at_once`` where a second signal did.
         left: Messages for it that lie on an edge or in its hand, by edge.
     """
 
@@ -56,6 +57,8 @@ class Overrun:
     left: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        if self.deadline == "at_once":
+            return f"{self.component} was cut off after {self.after:.3g} s, awaiting {self.awaiting}"
         what = self.deadline if self.deadline == "stop_timeout" else self.phase
         return f"{self.component} overran its {what} after {self.after:.3g} s, awaiting {self.awaiting}"
 

@@ -147,14 +147,14 @@ class Drain:
         await anyio.sleep_until(deadline)
         self.cut_off()
 
-    def cut_off(self) -> None:
+    def cut_off(self, deadline: str = "shutdown_timeout") -> None:
         """Name everything that still runs and what it waits for, and cancel it."""
         late = [one for one in self._running.values() if one.alive]
         if late:
             self._before_cut()
         # Whoever can only be roused by a message waits for one of the others: those are named first.
         for one in sorted(late, key=lambda one: one.rests):
-            self.name(one, one.awaiting)
+            self.name(one, one.awaiting, deadline=deadline)
         for one in late:
             one.cancel("deadline")
 

@@ -155,7 +155,7 @@ class Run:
         """Stop at once: no drain, and little time for clean-up."""
         self._begin_drain()
         self._lifecycle.hurry()
-        self._drain.cut_off()
+        self._drain.cut_off("at_once")
 
     async def _watch_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
