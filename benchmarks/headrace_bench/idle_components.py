@@ -12,7 +12,6 @@ class Alone(HarnessComponent):
 
     async def process(self) -> None:
         """Wait."""
-        assert self.context is not None
         await self.context.stop_event.wait()
 
 
@@ -23,7 +22,6 @@ class IdleSource(HarnessComponent):
 
     async def process(self) -> None:
         """Wait."""
-        assert self.context is not None
         await self.context.stop_event.wait()
 
 

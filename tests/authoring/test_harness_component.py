@@ -6,6 +6,7 @@ import dataclasses
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from anyio import BrokenResourceError, EndOfStream, create_memory_object_stream
@@ -171,13 +172,21 @@ async def test_set_up_keeps_the_context_of_the_harness() -> None:
     await part.setup(context)
     assert part.context is context
     await part.setup()
-    assert part.context is None
+    assert part.context is not context
+
+
+async def test_outside_of_any_system_it_has_a_context_of_its_own() -> None:
+    part = HarnessComponent("pump", {"rate": 1})
+    assert (part.context.name, part.context.system, part.context.config) == ("pump", "", {"rate": 1})
+    assert part.context is part.context
+    assert not part.context.stop_event.is_set()
+    with pytest.raises(RuntimeError, match="spawn"):
+        part.context.spawn(anyio.sleep, 0)
 
 
 async def test_a_plain_mapping_becomes_a_context_with_what_it_has() -> None:
     part = HarnessComponent("pump", {"rate": 1})
     await part.setup({"logger": "theirs", "system": "plant", "name": "other", "else": 5})
-    assert part.context is not None
     assert (part.context.name, part.context.system, part.context.logger) == ("pump", "plant", "theirs")
     assert part.context.config == {"rate": 1}
 

@@ -118,7 +118,7 @@ async def test_a_batch_that_was_not_sent_at_a_crash_comes_again(feed: Any, colle
         crashed = False
 
         async def process(self) -> None:
-            if self.context is not None and self.context.restarts == 0:
+            if self.context.restarts == 0:
                 await self.in_.receive_many(2)
                 raise ValueError("boom")
             await super().process()

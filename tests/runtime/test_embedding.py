@@ -406,7 +406,6 @@ async def test_a_replaced_resource_is_what_components_get() -> None:
 
     class Uses(HarnessComponent):
         async def process(self) -> None:
-            assert self.context is not None
             got.append(self.context.resources["db"])
 
     def real() -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from anyio import create_task_group
 
 from headrace import System, component
+from headrace.runtime import loop_watch
 
 SOON = 0.1
 pause = time.sleep
@@ -271,6 +272,15 @@ async def test_the_thread_ends_with_a_run_that_fails_or_is_cancelled(parts: Simp
     for thread in watchers():
         thread.join(10)  # it was told to end
     assert watchers() == []
+
+
+def test_a_thread_that_is_to_end_asks_nothing_of_a_loop_that_waits_for_it() -> None:
+    asked: list[object] = []
+    thread = loop_watch._LoopThread(SimpleNamespace(call_soon=asked.append, is_lost=False))  # type: ignore[arg-type]
+    thread._is_done.set()  # as ``end`` does, just before the thread asks
+    thread._answered.set()
+    assert not thread._ask()
+    assert asked == []
 
 
 def test_a_lost_loop_leaves_no_thread(parts: SimpleNamespace) -> None:

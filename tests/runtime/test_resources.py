@@ -113,7 +113,6 @@ async def test_a_bare_generator_a_plain_context_manager_and_a_class_will_do() ->
 
     class Look(HarnessComponent):
         async def process(self) -> None:
-            assert self.context is not None
             seen.update(self.context.resources)
             seen["as a mapping"] = self.context["resources"]["a"]
 

@@ -406,7 +406,6 @@ async def test_each_life_gets_resources_a_context_and_its_optional_ports_anew(pa
         db: Resource[dict[str, int]]
 
         async def process(self) -> None:
-            assert self.context is not None
             seen.append((id(self), self.side, self.db["opened"], self.context.resources["db"] is self.db))
             seen.append(id(self.context))
             async for _ in self.in_:

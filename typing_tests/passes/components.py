@@ -38,7 +38,7 @@ class Parse(HarnessComponent):
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
         await super().setup(harness_context)
-        assert_type(self.context, Context | None)
+        assert_type(self.context, Context)
 
     async def process(self) -> None:
         assert_type(self.config.unit, str)

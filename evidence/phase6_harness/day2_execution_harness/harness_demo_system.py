@@ -23,7 +23,6 @@ class Meter(HarnessComponent):
     sent = 0
 
     async def process(self) -> None:
-        assert self.context is not None
         while not self.context.stop_event.is_set():
             await self.send_streams["out"].send(self.sent)
             self.sent += 1

@@ -72,7 +72,6 @@ class Counter(HarnessComponent):
         self.busy = anyio.Event()
 
     async def process(self) -> None:
-        assert self.context is not None
         while not self.context.stop_event.is_set():
             await self.out.send(self.sent)
             self.sent += 1

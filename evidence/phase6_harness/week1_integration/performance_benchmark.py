@@ -69,7 +69,6 @@ class Idle(HarnessComponent):
     """Waits: for the stop where it is the source, else for messages on both of its inputs."""
 
     async def process(self) -> None:
-        assert self.context is not None
         if not self.receive_streams:
             await self.context.stop_event.wait()
             return
@@ -93,7 +92,6 @@ class Endless(HarnessComponent):
     """Sends until the system stops, or as many messages as it is told."""
 
     async def process(self) -> None:
-        assert self.context is not None
         send, number = self.send_streams["out"].send, 0
         while not self.context.stop_event.is_set() and number != self.config.get("count"):
             await send({"id": number, "v": number * 1.5})

@@ -23,7 +23,6 @@ from headrace.model.report import text_of
 from headrace.model.restart_policy import RestartPolicy, When
 from headrace.model.settings import convert_settings
 
-from .context import Context
 from .function_away import Away, Told
 from .function_concurrency import work_concurrently
 from .function_outputs import Outputs, outputs_of, tells_of_readers
@@ -205,7 +204,7 @@ class FunctionComponent(HarnessComponent):
                 await self._work_on_many(stream, messages)
 
     def _is_stopping(self) -> bool:
-        return self.context is not None and self.context.stop_event.is_set()
+        return self.context.stop_event.is_set()
 
     def _bound(self) -> Callable[[Any], Any]:
         """Return the function with all its arguments but the message, for the first attempt at one."""
@@ -308,7 +307,7 @@ class FunctionComponent(HarnessComponent):
     def next_meta(self, known: Meta | None, attempt: int) -> Meta:
         """Return what is known about a message; its id stays the same at each attempt."""
         if known is None:
-            known = Meta((self.context or Context(self.name)).new_id())
+            known = Meta(self.context.new_id())
         return msgspec.structs.replace(known, attempt=attempt)
 
     async def give_up(self, failed: Begun, attempts: int, stream: Any) -> list[Any]:
@@ -322,7 +321,7 @@ class FunctionComponent(HarnessComponent):
         if action == "drop":
             settle("dropped", "on_error")
             return []
-        put_away = None if self.context is None else self.context.dead_letter
+        put_away = self.context.dead_letter
         if action == "crash" or put_away is None:
             _note(stream, attempts, failed.meta)
             raise error

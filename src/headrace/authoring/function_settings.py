@@ -27,13 +27,13 @@ def refuse_options(config: Mapping[str, Any], settings: type[Any]) -> None:
             raise ConfigError(f"unknown setting '{name}'", hint=hint, field=name)
 
 
-def resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context | None) -> dict[str, Any]:
+def resources_for(name: str, needs: Mapping[str, ResourceNeed], context: Context) -> dict[str, Any]:
     """Return the resources that a function asks for, by parameter.
 
     Raises:
         ConfigError: There is none of that name.
     """
-    given = {} if context is None else context.resources
+    given = context.resources
     missing = [need.name for need in needs.values() if need.name not in given and not need.optional]
     if missing:
         raise ConfigError(

@@ -49,9 +49,20 @@ class HarnessComponent(Component):
         if self.Config is not None:
             self.config = convert_settings(config or {}, self.Config)
         self._status = ComponentStatus(name)
-        self.context: Context | None = None
+        self._context: Context | None = None
         self.receive_streams: dict[str, MemoryObjectReceiveStream[Any]] = {}
         self.send_streams: dict[str, MemoryObjectSendStream[Any]] = {}
+
+    @property
+    def context(self) -> Context:
+        """What the component sees of the system that set it up; else one of its own, outside of any system."""
+        if self._context is None:
+            self._context = Context(self.name, config=self.config)
+        return self._context
+
+    @context.setter
+    def context(self, context: Context | None) -> None:
+        self._context = context
 
     @property
     def status(self) -> ComponentStatus:
@@ -65,9 +76,9 @@ class HarnessComponent(Component):
             InvalidStateTransition: The component is running.
         """
         if harness_context is None or isinstance(harness_context, Context):
-            self.context = harness_context
+            self._context = harness_context
         else:
-            self.context = Context.of(harness_context, name=self.name, config=self.config)
+            self._context = Context.of(harness_context, name=self.name, config=self.config)
         if self._status.state is not ComponentState.READY:
             self._status.transition_to(ComponentState.READY)
 

@@ -124,7 +124,6 @@ class CsvSource(HarnessComponent):
 
     async def _send(self, rows: Sequence[Row | Rejected[Any]]) -> bool:
         """Send rows, the rejected ones in their places; returns whether to go on."""
-        assert self.context is not None
         stopping = self.context.stop_event.is_set
         for begin in range(0, len(rows), RUN):
             for kind, run in groupby(rows[begin : begin + RUN], key=type):

@@ -17,7 +17,7 @@ from headrace.model.message import Rejected
 
 from .batches import work_in_batches
 from .rows import Row, keyer, lacking, require_names
-from .times import Duration, TimeUnit, event_time, now_of, seconds, why_no_time
+from .times import Duration, TimeUnit, event_time, seconds, why_no_time
 
 
 class Memory:
@@ -178,7 +178,7 @@ class Dedupe(HarnessComponent):
     def _move_with_the_clock(self) -> float:
         if self._time_of is not None or self._within == math.inf:
             return 0.0
-        now = now_of(self.context)
+        now = self.context.clock()
         self._memory.move_on(now)
         return now
 

@@ -215,7 +215,6 @@ class GatewayRequests(HarnessComponent):
     async def process(self) -> None:
         """Send requests until the system stops."""
         gateway = self.gateway
-        assert self.context is not None  # its set-up has run
         try:
             async with anyio.create_task_group() as watching:
                 watching.start_soon(self._close_at_stop, self.context.stop_event.wait)

@@ -18,7 +18,6 @@ from headrace.model.message import Rejected
 from headrace.streams.manual_stream import ManualReceiveStream
 
 from .rows import keyer, why_no_key
-from .times import now_of
 
 
 @dataclass(slots=True)
@@ -76,14 +75,14 @@ class HoldingBack(HarnessComponent):
                 messages = await self._receive()
             except EndOfStream:
                 break
-            await self._send(self._due(now_of(self.context)))
+            await self._send(self._due(self.context.clock()))
             for message in messages:
                 await self._hold(message)
         await self._send(self._due(math.inf))
 
     async def _receive(self) -> Sequence[Any]:
         first = self._first_due()
-        wait = None if first == math.inf else max(0.0, first - now_of(self.context))
+        wait = None if first == math.inf else max(0.0, first - self.context.clock())
         with anyio.move_on_after(wait):
             return await self.in_.receive_many()
         return ()
@@ -106,7 +105,7 @@ class HoldingBack(HarnessComponent):
             await self.rejected.send(Rejected(message, why_no_key(message, error, self._by)))
             self._ack(message)
             return
-        now = now_of(self.context)
+        now = self.context.clock()
         if held is None:
             latest = now + self._longest
             held = self._held[key] = HeldBack(message, latest, min(latest, now + self._quiet))

@@ -101,7 +101,7 @@ class Join(HarnessComponent):
         absent = None if self.config.how == "inner" else nothing
         join = partial(self._join, table, absent, keyer(self._left))
         await work_in_batches(self.in_, join, self.out, self.rejected)
-        if self.context is not None and self.context.logger is not None:
+        if self.context.logger is not None:
             self.context.logger.info("joined", matched=self.matched, missed=self.missed, side_rows=len(table))
 
     def _join(

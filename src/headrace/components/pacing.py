@@ -22,7 +22,7 @@ from headrace.model.message import Rejected
 from .batches import work_in_batches
 from .holding import HoldingBack
 from .rows import keyer, require_names, why_no_key
-from .times import Duration, now_of, seconds
+from .times import Duration, seconds
 
 
 class Throttle(HarnessComponent):
@@ -93,7 +93,7 @@ class Throttle(HarnessComponent):
         passed: list[Any] = []
         dropped: list[Any] = []
         rejected: list[Rejected[Any]] = []
-        now = now_of(self.context)
+        now = self.context.clock()
         self._forget(now)
         for message in messages:
             try:
@@ -185,7 +185,7 @@ class RateLimit(HarnessComponent):
                 return
             sent = 0
             while sent < len(messages):
-                now = now_of(self.context)
+                now = self.context.clock()
                 free = self._take(now, len(messages) - sent)
                 if free:
                     await self.out.send_many(messages[sent : sent + free])
@@ -254,7 +254,6 @@ class Sample(HarnessComponent):
             chosen = messages[self._skip :: every]
             self._skip = (self._skip - len(messages)) % every
             return (chosen,)
-        assert self.context is not None  # its set-up has run
         chance = self.context.random.random
         return ([message for message in messages if chance() < (share or 0.0)],)
 

@@ -120,7 +120,7 @@ class SqliteSink(HarnessComponent):
         self._begin()
         await self._in_thread(self._table.open)
         await super().setup(harness_context)
-        self._restarted = self.context is not None and self.context.restarts > 0
+        self._restarted = self.context.restarts > 0
 
     async def process(self) -> None:
         """Write all rows.
@@ -250,7 +250,7 @@ class SqliteSink(HarnessComponent):
         return bool(getattr(self.receive_streams.get("in"), "closed", False))
 
     def _log_lost(self, reason: str) -> None:
-        if self.context is not None and self.context.logger is not None:
+        if self.context.logger is not None:
             self.context.logger.warning("row rejected during clean-up", reason=reason)
 
     async def health_check(self) -> dict[str, Any]:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import anyio
-
-from headrace.authoring.context import Context
 from headrace.exceptions import ConfigError
 from headrace.model.blueprint_values import read_duration
 
@@ -74,11 +71,6 @@ def _of_calendar(value: Any, field: str) -> float:
     return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
 
 
-def now_of(context: Context | None) -> float:
-    """Return the time by the clock of the system that a component is in."""
-    return anyio.current_time() if context is None else context.clock()
-
-
 def why_no_time(row: object, error: Exception, fields: list[str]) -> str:
     """Say for people why a row has no time, or lacks another of the fields that are needed."""
     if isinstance(row, Mapping) and not isinstance(error, KeyError):
@@ -86,4 +78,4 @@ def why_no_time(row: object, error: Exception, fields: list[str]) -> str:
     return lacking(row, fields)
 
 
-__all__ = ["Duration", "TimeUnit", "event_time", "now_of", "seconds", "why_no_time"]
+__all__ = ["Duration", "TimeUnit", "event_time", "seconds", "why_no_time"]

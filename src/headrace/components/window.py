@@ -17,7 +17,7 @@ from headrace.model.message import Rejected
 
 from .measures import Measures, MeasureSettings
 from .rows import Row, lacking
-from .times import Duration, TimeUnit, event_time, now_of, seconds
+from .times import Duration, TimeUnit, event_time, seconds
 from .windowing import FixedWindows, OpenWindow, SessionWindows, Windows
 
 Kind = Literal["tumbling", "sliding", "session"]
@@ -169,12 +169,12 @@ class Window(HarnessComponent):
         if not len(self._windows):
             return None
         if self._time_of is None:
-            return max(0.0, self._windows.first_end() - now_of(self.context))
-        return None if self._idle is None else max(0.0, self._last_row + self._idle - now_of(self.context))
+            return max(0.0, self._windows.first_end() - self.context.clock())
+        return None if self._idle is None else max(0.0, self._last_row + self._idle - self.context.clock())
 
     def _work(self, rows: Sequence[Row], late: list[Row], rejected: list[Rejected[Any]]) -> list[OpenWindow]:
         """Take rows in, and return the windows that close by them."""
-        now = now_of(self.context)
+        now = self.context.clock()
         closed: list[OpenWindow] = []
         if rows:
             self._last_row = now

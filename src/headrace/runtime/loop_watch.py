@@ -164,8 +164,12 @@ class _LoopThread(threading.Thread):
         return min((watch.after for watch in tuple(self.watches)), default=1.0)
 
     def _ask(self) -> bool:
-        """Wait until the loop turns; returns whether there still is one."""
-        self._answered.clear()
+        """Wait until the loop turns; returns whether there still is one, and something to watch in it."""
+        self._answered = threading.Event()  # a new one: whoever sets the old one wakes nobody
+        if (
+            self._is_done.is_set()
+        ):  # looked at after that, as ``end`` sets this first: else it would wait for the
+            return False  # loop, which waits for this thread
         asked = monotonic()
         try:
             self._home.call_soon(self._answered.set)

@@ -32,7 +32,6 @@ class _Patient(HarnessComponent):
 
     @passive(lambda local: not local["self"].context.stop_event.is_set())
     async def _release_at_stop(self) -> None:
-        assert self.context is not None  # it runs in a harness
         await self.context.stop_event.wait()
         self.released.set()
 
