@@ -53,6 +53,7 @@ class Hand(Generic[T]):
         "_all",
         "_entered",
         "_known",
+        "_several",
         "_settled",
         "_tags",
         "chunk",
@@ -72,6 +73,7 @@ class Hand(Generic[T]):
         self.order = order
         self.iterator: Iterator[T] = iter(chunk)
         self._tags: list[Tag] | None = None  # of each message, where they are not all alike
+        self._several = False  # whether they came by several edges
         self._all = False  # whether all that were handed over are in hand, or only the last one
         self._settled = 0  # up to here messages were settled by name,
         self._entered = 0  # and so many of these the edges have entered in their books
@@ -82,6 +84,7 @@ class Hand(Generic[T]):
         self.hold(first.edge, list(chain.from_iterable(piece.messages for piece in pieces)), first.order)
         if len(pieces) > 1 or first.again:
             self._tags = list(chain.from_iterable(map(_tags_of, pieces)))
+            self._several = any(piece.edge is not first.edge for piece in pieces)
 
     def take_all(self) -> list[T]:
         """Hand over the whole chunk, as a list of its own (1 ns a message); all of it is in hand."""
@@ -228,7 +231,7 @@ class Hand(Generic[T]):
         held = self.held()[:number]
         if not held:
             return
-        if self._tags is None and self.edge is not None:
+        if not self._several and self.edge is not None:  # 0.4 us a message less than one by one
             self.edge.settle(self.chunk[held.start : held.stop], outcome, reason)
         else:
             for place in held:
@@ -272,6 +275,7 @@ class ManualHand(Hand[T]):
         if edge is None:
             super().hold(None, [])
             self._tags = []
+            self._several = True  # for all it knows
             self._all = True
         else:
             self.hold_pieces([Piece(edge, chunk, order)])
