@@ -179,6 +179,24 @@ async def test_the_deadline_names_who_and_where_and_what_was_left(parts: SimpleN
 
 
 @pytest.mark.fault("spinning", "A drain, and a clean-up, that wait take no processor time.")
+async def test_whoever_was_cut_off_is_named_as_it_was_then(parts: SimpleNamespace) -> None:
+    async def hang(self: Any) -> None:
+        await anyio.sleep_forever()
+
+    system = together(parts, {"hang": hang}, shutdown_timeout=1000)
+    async with create_task_group() as group:
+        await group.start(system.run)
+        await anyio.wait_all_tasks_blocked()
+        run = system._run
+        assert run is not None
+        while system.running:
+            run.cut_off()  # a second signal, a third one, a deadline
+            await checkpoint()
+    assert run.report is not None
+    [overrun] = run.report.overruns
+    assert overrun.awaiting.startswith("hang() at test_drain.py:")
+
+
 async def test_waiting_for_the_deadline_burns_no_cpu(parts: SimpleNamespace) -> None:
     async def stuck(self: Any) -> None:
         with anyio.CancelScope(shield=True):

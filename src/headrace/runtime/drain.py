@@ -107,6 +107,7 @@ class Drain:
         self._began = anyio.current_time()
         self._has_begun = anyio.Event()
         self._overruns: dict[str, Overrun] = {}
+        self._cut: set[str] = set()
         self._since: dict[str, float] = {}
 
     @property
@@ -148,8 +149,9 @@ class Drain:
         self.cut_off()
 
     def cut_off(self, deadline: str = "shutdown_timeout") -> None:
-        """Name everything that still runs and what it waits for, and cancel it."""
-        late = [one for one in self._running.values() if one.alive]
+        """Name everything that still runs and what it waits for, and cancel it; once each, however often asked."""
+        late = [one for one in self._running.values() if one.alive and one.member.name not in self._cut]
+        self._cut.update(one.member.name for one in late)
         if late:
             self._before_cut()
         # Whoever can only be roused by a message waits for one of the others: those are named first.
