@@ -178,7 +178,6 @@ async def test_the_deadline_names_who_and_where_and_what_was_left(parts: SimpleN
     assert report.exit_code() == 5
 
 
-@pytest.mark.fault("spinning", "A drain, and a clean-up, that wait take no processor time.")
 async def test_whoever_was_cut_off_is_named_as_it_was_then(parts: SimpleNamespace) -> None:
     async def hang(self: Any) -> None:
         await anyio.sleep_forever()
@@ -197,6 +196,7 @@ async def test_whoever_was_cut_off_is_named_as_it_was_then(parts: SimpleNamespac
     assert overrun.awaiting.startswith("hang() at test_drain.py:")
 
 
+@pytest.mark.fault("spinning", "A drain, and a clean-up, that wait take no processor time.")
 async def test_waiting_for_the_deadline_burns_no_cpu(parts: SimpleNamespace) -> None:
     async def stuck(self: Any) -> None:
         with anyio.CancelScope(shield=True):
