@@ -19,10 +19,8 @@ QUANTUM = 0.0005
 """Seconds after which a source that need not wait lets others have their turn."""
 
 _WIDEST = 1024
-_FIRST_SLICE, _SLICE = (
-    64,
-    256,
-)  # items taken before the clock is read: so many wait, once, where it turns slow
+_FIRST_SLICE, _SLICE = 64, 256
+"""Items taken before the clock is read: so many wait, once, where a source turns slow."""
 
 
 async def send_yielded(

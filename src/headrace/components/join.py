@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from operator import countOf
-from types import NoneType
 from typing import Any, Literal
 
 import msgspec
@@ -109,29 +107,7 @@ class Join(HarnessComponent):
     def _join(
         self, table: Mapping[Any, Row], absent: Row | None, key_of: Callable[[Row], Any], rows: Iterable[Row]
     ) -> Results:
-        """Join a batch: 0.6 us a row, 0.5 us of it for its new dict."""
-        batch = list(rows)
-        try:
-            found = list(map(table.get, map(key_of, batch)))
-        except (KeyError, TypeError):
-            return self._join_singly(table, absent, key_of, batch)
-        missed = countOf(map(type, found), NoneType)
-        if absent is None:
-            batch = [row for row, one in zip(batch, found, strict=True) if one is not None]
-            sides = [one for one in found if one is not None]
-        else:
-            sides = [absent if one is None else one for one in found]
-        joined = [{**row, **side} for row, side in zip(batch, sides, strict=True)]
-        if sum(map(len, joined)) < sum(map(len, batch)) + sum(map(len, sides)):
-            return self._join_singly(table, absent, key_of, batch)  # a field is on both sides
-        self.missed += missed
-        self.matched += len(joined) - (missed if absent is not None else 0)
-        return joined, ()
-
-    def _join_singly(
-        self, table: Mapping[Any, Row], absent: Row | None, key_of: Callable[[Row], Any], rows: Iterable[Row]
-    ) -> Results:
-        """Join a batch row by row, because something is wrong with one of them."""
+        """Join a batch: 0.7 us a row, 0.5 us of it for its new dict."""
         find = table.get
         joined: list[Row] = []
         rejected: list[Rejected[Any]] = []

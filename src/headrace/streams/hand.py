@@ -231,7 +231,7 @@ class Hand(Generic[T]):
         held = self.held()[:number]
         if not held:
             return
-        if not self._several and self.edge is not None:  # 0.4 us a message less than one by one
+        if not self._several and self.edge is not None:  # 0.05 us a message; one by one 0.26
             self.edge.settle(self.chunk[held.start : held.stop], outcome, reason)
         else:
             for place in held:
