@@ -327,10 +327,11 @@ def demo(args: list[str]) -> int:
     return become([*DEMO, "--backend", options.backend, *rest], OUT=str(out), DATA=data_folder())
 
 
-def counts(reports: list[Path]) -> tuple[int, int]:
-    """Return how many tests JUnit reports hold, and how many of them were skipped."""
-    suites = [s for report in reports for s in ElementTree.parse(str(report)).getroot().iter("testsuite")]
-    return sum(int(s.get("tests", 0)) for s in suites), sum(int(s.get("skipped", 0)) for s in suites)
+def counts(reports: list[Path]) -> tuple[int, list[str]]:
+    """Return how many tests JUnit reports hold, and why some of them were skipped."""
+    suites = [one for report in reports for one in ElementTree.parse(str(report)).iter("testsuite")]
+    why = [str(one.get("message")) for suite in suites for one in suite.iter("skipped")]
+    return sum(int(s.get("tests", 0)) for s in suites), why
 
 
 def test(args: list[str]) -> int:
@@ -338,8 +339,7 @@ def test(args: list[str]) -> int:
     ensure("test")
     if args:
         return become(["-m", "pytest", *args])
-    started = time.monotonic()
-    reports = ROOT / "build" / "test"
+    started, reports = time.monotonic(), ROOT / "build" / "test"
     workers = str(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
     pytest = ["-m", "pytest", "-n", workers]
     codes = [run([*pytest, *args, f"--junitxml={reports / name}.xml"]) for name, args in TEST_PARTS.items()]
@@ -351,9 +351,10 @@ def test(args: list[str]) -> int:
         if run(["-m", "coverage", "report", *options, "--precision=2", f"--fail-under={floor}"]):
             faults.append(f"coverage of {name} is below {floor} %")
     total, skipped = counts([reports / f"{name}.xml" for name in TEST_PARTS])
-    if skipped:
-        faults.append(f"{skipped} tests were skipped, none may be")
-    passed = f"{total - skipped} passed, {skipped} skipped in {time.monotonic() - started:.0f} s"
+    say("".join(f"\n  skipped: {reason}" for reason in sorted(set(skipped))) or "nothing was skipped")
+    bad = sum("is not on this machine: " not in reason for reason in skipped)
+    faults += [f"{bad} tests were skipped, none may be"] if bad else []
+    passed = f"{total - len(skipped)} passed, {len(skipped)} skipped in {time.monotonic() - started:.0f} s"
     print(f"{passed}; " + ("; ".join(faults) or "coverage floors hold"), flush=True)
     return 1 if faults else 0
 
@@ -407,8 +408,7 @@ def main(argv: list[str]) -> int:
         print(usage())
         return 0 if argv else 2
     if argv[0] not in COMMANDS:
-        print(usage(), file=sys.stderr)
-        raise fail(f"there is no command {argv[0]!r}")
+        raise fail(f"there is no command {argv[0]!r}\n{usage()}")
     try:
         return COMMANDS[argv[0]][1](argv[1:])
     except KeyboardInterrupt:
