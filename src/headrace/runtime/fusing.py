@@ -118,6 +118,9 @@ class FusedOut:
         """Let the reader's function work on messages; what it is not done with goes on the edge."""
         reader, edge = self._reader, self._edge
         messages = iter(items)
+        samplers = edge.store.samplers
+        for sampler in samplers:  # before the function may change them
+            sampler.offer(edge, edge.accepted_before + 1, items)
         batch = reader.stage.run(messages, reader.outputs.room)
         left = messages.__length_hint__() + batch.open  # type: ignore[attr-defined]
         edge.pass_on(len(items) - left)
@@ -125,6 +128,8 @@ class FusedOut:
             rest = items[len(items) - left :]
             reader.begin(rest, batch)
             edge.outlet.sent += left
+            for sampler in samplers:
+                sampler.pass_over(left)
             edge.accept_all(rest)
         reader.outputs.put(batch.outputs, batch.rejected)
 

@@ -58,6 +58,7 @@ from .working_away import give_workers
 
 if TYPE_CHECKING:
     from .system_execution_harness import SystemExecutionHarness
+    from .tapping import Tap
 
 
 class Run:
@@ -92,6 +93,7 @@ class Run:
         self._redriving = Redriving(harness.wiring, dead_letters)
         self._to_redrive = redrive
         self.redriven = 0
+        self.taps: list[Tap] = []
         self.announced = False
         self.home = Home(harness.name)
         self._log = get_logger(system=harness.name)
@@ -194,6 +196,8 @@ class Run:
         self._end()
 
     def _end(self) -> None:
+        for tap in tuple(self.taps):
+            tap.close()
         self._on_end()
         self.over.set()
 

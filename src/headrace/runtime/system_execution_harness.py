@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskGroup, TaskStatus
 
-from headrace.authoring.handles import Connectable, Emits
 from headrace.exceptions import HarnessAlreadyRunning, HarnessError, HarnessNotRunning
 from headrace.model.ledger import SystemLedger
 from headrace.model.options import DEFAULT_BUFFER_SIZE, Timeouts, Watching
@@ -19,7 +18,6 @@ from headrace.model.report import Crash, DeadLetter, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
-from .collecting import collect
 from .health import SystemHealth, ask_all, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
@@ -27,12 +25,10 @@ from .raising import raise_system_failed
 from .run import Run
 from .statistics import SystemStatistics, take_statistics
 from .supervisor import inside
-from .system_letters import SystemLetters
-
-M = TypeVar("M")
+from .system_looks import SystemLooks
 
 
-class SystemExecutionHarness(SystemLetters):
+class SystemExecutionHarness(SystemLooks):
     """Runs a system of components: sets them up, runs them in one task group, stops them cleanly.
 
     Args:
@@ -294,29 +290,6 @@ class SystemExecutionHarness(SystemLetters):
         run = self._begin(redrive=wanted)
         await run.execute()
         return run.redriven
-
-    @overload
-    async def collect(self, output: Emits[M], n: int = 1, *, timeout: float | None = None) -> list[M]: ...
-
-    @overload
-    async def collect(
-        self, output: Connectable, n: int = 1, *, timeout: float | None = None
-    ) -> list[Any]: ...
-
-    async def collect(self, output: Connectable, n: int = 1, *, timeout: float | None = None) -> list[Any]:
-        """Return the next messages that a running component sends; they go their usual way as well.
-
-        Args:
-            output: The output: ``"component.port"``, a port of a handle, or a component with one output.
-            n: How many; fewer come back where the run ends before.
-            timeout: Seconds after which what has come until then is returned.
-
-        Raises:
-            HarnessNotRunning: No run is under way.
-            WiringError: There is no such output.
-        """
-        run = self._running_run("collect")
-        return await collect(run, self.wiring.outlets(output), n, timeout)
 
     def _repr_html_(self) -> str:
         """Return the drawn graph, for notebooks."""

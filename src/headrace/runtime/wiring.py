@@ -205,6 +205,12 @@ class Wiring(Roster):
         endpoint = self._resolve(output, "output")
         return [self._outlet(member, endpoint.port) for member in self.members_of(endpoint.component)]
 
+    def inlets(self, input_: Connectable) -> list[AnyInlet]:
+        """Return an input port that something is connected to, of replicas the port of each; else none."""
+        endpoint = self._resolve(input_, "input")
+        found = (member.inlets.get(endpoint.port) for member in self.members_of(endpoint.component))
+        return [inlet for inlet in found if inlet is not None]
+
     def _check_types(self, source: Endpoint, target: Endpoint) -> None:
         sent = port_type(self.member_of(source.component).ports.outputs, source.port)
         accepted = port_type(self.member_of(target.component).ports.inputs, target.port)

@@ -271,6 +271,7 @@ class Edge(Generic[T]):
         if not self.sender_ended:
             self.outlet.flush()
             self.sender_ended = True
+            self.store.ended()
             self.outlet.choose_path()
             self._wake_senders()
             self.inlet.sender_has_ended()
@@ -281,6 +282,7 @@ class Edge(Generic[T]):
             self.outlet.flush()
             self.inlet.recall(self)
             self.reader_ended = True
+            self.store.ended()
             self.outlet.choose_path()
             dropped = self.store.clear()
             if dropped:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from .sampler import Sampler
 
 T = TypeVar("T")
 
@@ -21,9 +24,11 @@ class EdgeStore(ABC, Generic[T]):
     Attributes:
         confirms: Whether a message is safe only when ``confirm`` has returned. ``send`` awaits it then, and the
             store is told what was settled. Where it is false neither is ever called.
+        samplers: Who looks at what is added; see ``sampler``, which alone changes it.
     """
 
     confirms: ClassVar[bool] = False
+    samplers: ClassVar[tuple[Sampler, ...]] = ()
 
     __slots__ = ()
 
@@ -70,6 +75,9 @@ class EdgeStore(ABC, Generic[T]):
 
     def settled(self, messages: Sequence[T]) -> None:
         """Take note that messages that were taken need not come again; it may be told so twice."""
+
+    def ended(self) -> None:
+        """Take note that nothing more will be added, except what is put back."""
 
 
 class MemoryStore(EdgeStore[T]):
