@@ -282,13 +282,13 @@ async def test_what_cannot_be_tapped_is_refused_with_a_hint() -> None:
     with pytest.raises(HarnessNotRunning, match="nothing to tap"):
         system.tap("src")
     async with system:
-        with pytest.raises(UnknownComponentError, match="no component is named 'scr'.*did you mean 'src'"):
+        with pytest.raises(UnknownComponentError, match=r"no component is named 'scr'.*did you mean 'src'"):
             system.tap("scr.out")
         with pytest.raises(
-            WiringError, match="no edge 'src.out -> sink.on'.*did you mean 'src.out -> sink.in'"
+            WiringError, match=r"no edge 'src.out -> sink.on'.*did you mean 'src.out -> sink.in'"
         ):
             system.tap("src.out -> sink.on")
-        with pytest.raises(WiringError, match="nothing is connected to 'loose.out'"):
+        with pytest.raises(WiringError, match=r"nothing is connected to 'loose.out'"):
             system.tap("loose.out")
         with pytest.raises(ConfigError, match="n must be a whole number of at least 1, not 0"):
             system.tap("src", n=0)
