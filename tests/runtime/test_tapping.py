@@ -10,6 +10,7 @@ import pytest
 from anyio import create_task_group
 
 from headrace.exceptions import ConfigError, HarnessNotRunning, UnknownComponentError, WiringError
+from headrace.model.expression import ConditionError
 from headrace.runtime.system_execution_harness import System
 from headrace.runtime.tapping import Tap
 from headrace.streams.edge_store import MemoryStore
@@ -150,7 +151,22 @@ async def test_only_what_is_wanted_is_shown_and_the_rest_is_counted() -> None:
         assert await values(tap) == [1, 3]
     counts = tap.counts
     assert (counts.taken, counts.unwanted, counts.failed, counts.skipped) == (2, 1, 1, 0)
-    assert counts.error.startswith("TypeError: not all arguments converted")
+    assert counts.error.startswith("not all arguments converted")
+
+
+async def test_what_is_wanted_may_be_said_in_words() -> None:
+    gated = Gated()
+    system = system_of(gated, sink=nothing)
+    system.connect("src.out", "sink.in")
+    async with system:
+        with pytest.raises(ConditionError, match=r"v >\n     \^"):
+            system.tap("src.out", where="v >")
+        async with system.tap("src.out", where="v > 3 and name.startswith('a')") as tap:
+            gated.send({"v": 4, "name": "ab"}, {"v": 4, "name": "b"}, {"v": 3, "name": "a"}, {"w": 4})
+            gated.close()
+            assert await values(tap) == [{"v": 4, "name": "ab"}]
+    assert (tap.counts.unwanted, tap.counts.failed) == (2, 1)
+    assert tap.counts.error == "no field 'v', known: w"
 
 
 async def test_what_is_not_read_in_time_goes_by_and_is_counted() -> None:

@@ -54,7 +54,8 @@ class SystemLooks(SystemLetters):
         Args:
             what: An output, an input, a component with one of them, or an edge as ``"a.out -> b.in"``.
             n: After how many records it closes itself; None for never.
-            where: Which messages are wanted: a function of the message.
+            where: Which messages are wanted: a condition as ``"v > 3 and name.startswith('a')"`` (see
+                ``model.expression``), or a function of the message.
             size: How many records wait at most to be read; while there are so many, messages go by.
 
         Raises:

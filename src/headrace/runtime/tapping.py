@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from headrace.authoring.handles import Connectable
 from headrace.exceptions import ConfigError, WiringError
 from headrace.model.endpoint import did_you_mean
+from headrace.model.expression import Condition
 from headrace.model.plain import plain
 from headrace.streams.edge import AnyEdge
 from headrace.streams.sampler import SHARE, Sampler, attach, detach
@@ -27,7 +28,7 @@ from .wiring import Wiring
 if TYPE_CHECKING:
     from .run import Run
 
-Where = Callable[[Any], object]
+Where = str | Callable[[Any], object]
 
 
 class TapRecord(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ class Tap(AsyncIterator[TapRecord]):
         edges, by_output = edges_of(wiring, what)
         self._edges = tuple(edges)
         self._left = n
-        self._where = where
+        self._where = Condition(where) if isinstance(where, str) else where
         self._clock = clock
         self._taken = 0
         self._open = False
@@ -105,8 +106,8 @@ class Tap(AsyncIterator[TapRecord]):
     def counts(self) -> TapCounts:
         """How many messages it has taken, and how many it has let go by."""
         one = self._sampler
-        error = "" if one.error is None else f"{type(one.error).__name__}: {one.error}"
-        return TapCounts(self._taken + len(one.samples), one.unwanted, one.failed, one.skipped, error)
+        taken = self._taken + len(one.samples)
+        return TapCounts(taken, one.unwanted, one.failed, one.skipped, _said(one.error))
 
     def _look(self, edge: str, number: int, message: Any) -> TapRecord | None:
         if self._where is not None and not self._where(message):
@@ -219,6 +220,12 @@ def leads(edge: AnyEdge) -> bool:
         return True
     first = outlet.alive[0]
     return first is edge or (isinstance(first, Group) and edge in first.edges())
+
+
+def _said(error: Exception | None) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])  # its text would be quoted
+    return "" if error is None else str(error) or type(error).__name__
 
 
 def _share_time(taps: list[Tap]) -> None:
