@@ -152,3 +152,11 @@ def test_settings_that_cannot_be_meant_are_refused(component: Any, config: Any, 
     with pytest.raises(ConfigError) as caught:
         component("c", config)
     assert caught.value.field == field
+
+
+async def test_route_goes_by_conditions_too(run_through: Any) -> None:
+    rules = [{"to": "late", "where": "delay > 60"}, {"to": "early", "field": "delay", "op": "lt", "value": 0}]
+    rows = [{"delay": 70}, {"delay": -1}, {"delay": 5}, {"delay": "x"}]
+    seen = await run_through(Route, {"rules": rules, "otherwise": "rest"}, in_=rows)
+    assert [seen.ports[port] for port in ("late", "early", "rest")] == [[rows[0]], [rows[1]], [rows[2]]]
+    assert seen.reasons == ["cannot compare str with int"]

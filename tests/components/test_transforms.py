@@ -148,3 +148,35 @@ def test_the_ports_are_declared_with_their_types() -> None:
         "rejected": True,
     }
     assert (table.outputs or {})["out"].type == dict[str, Any]
+
+
+async def test_filter_lets_through_what_a_condition_says(run_through: Any) -> None:
+    rows = [
+        {"v": 1, "w": "ab"},
+        {"v": 5, "w": "ab"},
+        {"v": 5, "w": "b"},
+        {"v": None, "w": "ab"},
+        {"w": 1},
+        {"v": "x"},
+    ]
+    settings = {"where": "v > 3 and w.startswith('a')", "otherwise": "reject"}
+    seen = await run_through(Filter, settings, in_=rows)
+    assert seen.out == [rows[1]]
+    assert [rejected.message for rejected in seen.rejected] == [rows[0], *rows[2:]]
+    assert seen.reasons[0] == "not so: v > 3 and w.startswith('a')"
+    assert seen.reasons[3:] == ["no field 'v', known: w", "cannot compare str with int"]
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "text"),
+    [
+        ({"where": "v >"}, "where", "this is not understood"),
+        ({"where": "v > 3", "field": "v"}, "where", "where says it all"),
+        ({"op": "is_null"}, "field", "field is missing; or write a condition as `where`"),
+        ({"field": "v"}, "op", "op is missing"),
+    ],
+)
+def test_filter_refuses_a_condition_that_is_none(config: dict[str, Any], field: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        Filter("f", config)
+    assert caught.value.field == field

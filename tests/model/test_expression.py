@@ -219,42 +219,30 @@ def test_its_repr_shows_it() -> None:
     assert repr(Condition("v > 3")) == "Condition('v > 3')"
 
 
-words = st.sampled_from(
-    [
-        "v",
-        "name",
-        "list",
-        "inner",
-        "message",
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "None",
-        "(",
-        ")",
-        "[",
-        "]",
-        ".",
-        "startswith",
-        "len",
-        "__class__",
-        "'a'",
-        "3",
-        "0",
-        "-",
-        "*",
-        "/",
-        "%",
-        "==",
-        "<",
-        ">",
-        ",",
-        "**",
-        ":=",
-    ]
-)
+_NAMES = ["v", "name", "list", "inner", "message", "startswith", "len", "__class__", "None", "'a'", "3", "0"]
+_SIGNS = [
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "(",
+    ")",
+    "[",
+    "]",
+    ".",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "<",
+    ">",
+    ",",
+    "**",
+    ":=",
+]
+words = st.sampled_from([*_NAMES, *_SIGNS, ":="])
 
 
 @given(st.lists(words, max_size=14).map(" ".join) | st.text(alphabet=string.printable, max_size=60))

@@ -1,4 +1,4 @@
-"""One comparison of a field of a row with a value, as ``filter`` and ``route`` make them."""
+"""What ``filter`` and ``route`` hold a row against: one comparison of a field with a value, or a condition."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.exceptions import ConfigError
+from headrace.model.expression import Condition
 
 from .rows import lacking
 
@@ -77,4 +78,59 @@ class Comparison:
         return f"{self.field}: cannot compare {kinds}"
 
 
-__all__ = ["Comparison", "Op"]
+class RowCondition:
+    """A condition that a row can be held against, as ``delay > 60 and carrier in ['AA', 'UA']``.
+
+    Args:
+        text: The condition; see ``headrace.model.expression``.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._condition = Condition(text)
+
+    def holds(self, row: object) -> bool:
+        """Return whether it holds for a row.
+
+        Raises:
+            KeyError: The row has no such field.
+            TypeError: Its values cannot be compared.
+        """
+        return self._condition(row)
+
+    def why_not(self, row: object) -> str:
+        """Say for people why it does not hold for a row."""
+        return f"not so: {self._condition.text}"
+
+    def why_not_comparable(self, row: object) -> str:
+        """Say for people why a row cannot be held against it."""
+        try:
+            self._condition(row)
+        except (KeyError, TypeError) as error:
+            return str(error.args[0])
+        return self.why_not(row)
+
+
+def comparison_of(
+    field: str | None, op: Op | None, value: Any, where: str | None
+) -> Comparison | RowCondition:
+    """Return what settings say that a row is held against: ``where``, or ``field``, ``op`` and ``value``.
+
+    Raises:
+        ConfigError: They do not fit each other.
+    """
+    if where is not None:
+        if field is not None or op is not None or value is not msgspec.UNSET:
+            raise ConfigError("where says it all: leave out field, op and value", field="where")
+        return RowCondition(where)
+    for name, said in (("field", field), ("op", op)):
+        if said is None:
+            raise ConfigError(f"{name} is missing", hint="or write a condition as `where`", field=name)
+    assert field is not None
+    assert op is not None
+    return Comparison(field, op, value)
+
+
+__all__ = ["Comparison", "Op", "RowCondition", "comparison_of"]

@@ -14,7 +14,7 @@ from headrace.model.message import Rejected
 from headrace.model.port import Port, PortTable
 
 from .batches import work_in_batches
-from .comparison import Comparison, Op
+from .comparison import Comparison, Op, RowCondition, comparison_of
 from .rows import Row, lacking
 from .times import Duration, seconds
 
@@ -24,14 +24,16 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     Attributes:
         to: The output.
+        where: The condition, as in ``filter``; without it the others say it.
         field: The field to look at.
-        op: How to compare, as in ``filter``.
+        op: How to compare, as in ``filter``; ``eq`` unless said.
         value: What to compare with.
     """
 
     to: str
-    field: str
-    op: Op = "eq"
+    where: str | None = None
+    field: str | None = None
+    op: Op | None = None
     value: Any = msgspec.UNSET
 
 
@@ -56,8 +58,8 @@ class Route(HarnessComponent):
         """Settings of a route.
 
         Attributes:
-            rules: Each with ``to`` (an output), ``field``, ``op`` (``eq`` unless said) and ``value``, as in
-                ``filter``.
+            rules: Each with ``to`` (an output) and ``where``, or ``field``, ``op`` (``eq`` unless said) and
+                ``value``, as in ``filter``.
             match: Whether the ``first`` rule that holds counts, or ``all`` of them.
             otherwise: The output for rows for which none holds; they go to ``rejected`` where not given.
         """
@@ -75,7 +77,7 @@ class Route(HarnessComponent):
             raise ConfigError(
                 "rules is empty", hint="write `- {to: ..., field: ..., value: ...}`", field="rules"
             )
-        self._rules = [(rule.to, Comparison(rule.field, rule.op, rule.value)) for rule in settings.rules]
+        self._rules = [(rule.to, _comparison(rule)) for rule in settings.rules]
         outputs = [rule.to for rule in settings.rules]
         if settings.otherwise is not None:
             outputs.append(settings.otherwise)
@@ -123,6 +125,11 @@ class Route(HarnessComponent):
         if not targets and self.config.otherwise is not None:
             targets.append(self.config.otherwise)
         return targets, "no rule holds for it"
+
+
+def _comparison(rule: Rule) -> Comparison | RowCondition:
+    op = "eq" if rule.op is None and rule.field is not None else rule.op
+    return comparison_of(rule.field, op, rule.value, rule.where)
 
 
 class FlatMap(HarnessComponent):

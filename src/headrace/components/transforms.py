@@ -1,4 +1,4 @@
-"""``map`` and ``filter``: fields chosen, renamed and dropped, and rows let through by one comparison.
+"""``map`` and ``filter``: fields chosen, renamed and dropped, and rows let through by a condition.
 
 Anything beyond that is a function component: a plain Python function says it better than settings could.
 """
@@ -16,7 +16,7 @@ from headrace.exceptions import ConfigError
 from headrace.model.message import Rejected
 
 from .batches import Results, work_in_batches
-from .comparison import Comparison, Op
+from .comparison import Op, comparison_of
 from .rows import Row, lacking, require_names
 
 
@@ -93,7 +93,7 @@ class Map(HarnessComponent):
 
 
 class Filter(HarnessComponent):
-    """Lets the rows through for which a comparison holds; the others are dropped or rejected.
+    """Lets the rows through for which a condition holds; the others are dropped or rejected.
 
     As in SQL, a comparison with a field that is None never holds; ``is_null`` and ``is_not_null`` ask for
     that. A row that lacks the field, or whose value cannot be compared, goes to ``rejected``.
@@ -114,14 +114,17 @@ class Filter(HarnessComponent):
         """Settings of a filter.
 
         Attributes:
+            where: The condition, such as ``delay > 60 and carrier in ['AA', 'UA']``; without it
+                ``field``, ``op`` and ``value`` say it.
             field: The field to look at.
             op: ``is_null``, ``is_not_null``, ``eq``, ``ne``, ``lt``, ``le``, ``gt``, ``ge``, ``in``, ``not_in``.
             value: What to compare with; a list for ``in`` and ``not_in``.
             otherwise: What becomes of the other rows: ``drop`` or ``reject``.
         """
 
-        field: str
-        op: Op
+        where: str | None = None
+        field: str | None = None
+        op: Op | None = None
         value: Any = msgspec.UNSET
         otherwise: Literal["drop", "reject"] = "drop"
 
@@ -129,7 +132,8 @@ class Filter(HarnessComponent):
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
-        self._comparison = Comparison(self.config.field, self.config.op, self.config.value)
+        settings = self.config
+        self._comparison = comparison_of(settings.field, settings.op, settings.value, settings.where)
 
     def lets_through(self, row: Mapping[str, Any]) -> bool:
         """Return whether the comparison holds for a row.
