@@ -103,6 +103,7 @@ def command(
         warnings=loaded.warnings,
         hide=loaded.hide,
     )
+    loaded.harness.journal.hide = loaded.hide
     return run_system(loaded.harness, options, os._exit)
 
 

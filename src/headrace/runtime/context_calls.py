@@ -54,8 +54,14 @@ class ContextCalls:
         self, message: object, error: BaseException, *, attempts: int, edge: str, id: str = ""
     ) -> None:
         """Put a message away for good."""
+        known = {"message_id": id} if id else {}
         self._logger.warning(
-            "message dead-lettered", component=self._name, edge=edge, attempts=attempts, error=text_of(error)
+            "message dead-lettered",
+            component=self._name,
+            edge=edge,
+            attempts=attempts,
+            error=text_of(error),
+            **known,
         )
         await self._dead_letters.put(self._name, message, error, attempts=attempts, edge=edge, id=id)
 

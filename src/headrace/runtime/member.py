@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -104,6 +105,17 @@ class Member:
         self.acks, self.said_of_acks = acks, said
         for inlet in self.inlets.values():
             inlet.max_unacked = acks.window
+
+    def about_hand(self) -> dict[str, str]:
+        """Return the edge and the id, where it is known, of the message that it has in hand; from any thread."""
+        with suppress(IndexError):  # the event loop goes on meanwhile
+            for inlet in tuple(self.inlets.values()):
+                for handle in tuple(inlet.handles):
+                    about = handle.about_hand()
+                    if about is not None:
+                        edge, known = about
+                        return {"edge": edge, "message_id": known} if known else {"edge": edge}
+        return {}
 
     @property
     def paused(self) -> bool:

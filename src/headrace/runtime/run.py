@@ -97,7 +97,7 @@ class Run:
         self.taps: list[Tap] = []
         self.announced = False
         self.home = Home(harness.name)
-        self._log = get_logger(system=harness.name)
+        self._log = get_logger(journal=harness.journal, system=harness.name)
         self._lifecycle = Lifecycle(harness, self._context_of, self._log)
         self._resources = Resources(
             harness.wiring.resources.values(), self._log, self._resource_failed, harness
@@ -226,6 +226,7 @@ class Run:
         finally:
             self._wiring.release_streams()
             self.report = self._make_report(outcome, began)
+            self._log.tell_repeats(at_end=True)
             self._log.info("ended", outcome=self.report.outcome, summary=self.report.summary())
         raise_failures(self.report)
         if not self.announced:  # stopped during set-up: whoever waits for the start need not wait on
@@ -402,7 +403,7 @@ class Run:
             name=member.name,
             system=self._harness.name,
             config=getattr(member.component, "config", {}),
-            logger=self._log.bind(component=member.name, **again),
+            logger=self._log.bind(component=member.name, **again).telling(member.about_hand),
             stop_event=self.stop_event,
             resources=MappingProxyType(seen_from(member.name, self._resources.values)),
             spawn=calls.spawn,

@@ -8,6 +8,7 @@ from headrace.model.report import DeadLetter
 from headrace.model.restart_policy import RestartPolicy, When
 
 from .dead_letters import DeadLetters, DeadLetterStore
+from .journal import Journal
 from .system_builder import SystemBuilder
 
 
@@ -23,6 +24,7 @@ class SystemLetters(SystemBuilder):
     ) -> None:
         super().__init__(name, buffer_size, restart)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
+        self.journal = Journal()
 
     def dead_letters(self, number: int | None = None, *, component: str | None = None) -> DeadLetters:
         """Return messages that failed for good, oldest first.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from headrace.authoring.handles import Connectable, Emits
 
 from .collecting import collect
+from .journal import LogEntry
 from .system_letters import SystemLetters
 from .tapping import Tap, Where
 
@@ -64,6 +65,22 @@ class SystemLooks(SystemLetters):
             ConfigError: A number does not fit.
         """
         return Tap(self._running_run("tap"), what, self.wiring, n=n, where=where, size=size)
+
+    def logs(
+        self, *, after: int = 0, n: int | None = None, component: str | None = None, level: str = "debug"
+    ) -> tuple[LogEntry, ...]:
+        """Return the recent records of the system and its components, oldest first; from any thread.
+
+        The latest thousand are kept, from ``info`` on, whatever the program's logging shows. Of many that are
+        alike a component has the first few, and then how many more there were.
+
+        Args:
+            after: Only those with larger numbers: the number of the last one that was seen.
+            n: How many at most: the latest ones.
+            component: Only those about it.
+            level: The least level.
+        """
+        return self.journal.entries(after=after, n=n, component=component, level=level)
 
     def _running_run(self, what: str) -> Run:
         """Return the run under way."""

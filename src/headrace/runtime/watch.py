@@ -52,9 +52,9 @@ class Watch:
         resources: Resources,
         home: Home,
     ) -> None:
-        logger = get_logger(system=harness.name)
+        logger = get_logger(journal=harness.journal, system=harness.name)
         options: Watching = harness.watching
-        self.clock = home.clock
+        self.clock = harness.journal.steady = home.clock
         self._after = options.stall_after
         self._lifecycle = lifecycle
         self._resources = resources

@@ -95,6 +95,7 @@ class Watchdog:
         while True:
             began = self._clock()
             self.look()
+            self._logger.tell_repeats()
             pause = max(self._pause, SHARE * (self._clock() - began))
             self._due = self._clock() + pause
             await anyio.sleep(pause)

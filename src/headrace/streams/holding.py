@@ -96,6 +96,14 @@ class HoldingStream(MemoryObjectReceiveStream[T]):
         held = self.hands()
         return held[0][0].key if held else ""
 
+    def about_hand(self) -> tuple[str, str] | None:
+        """Return the edge of the message in hand, the last one of several, and its id where that is known."""
+        held = self._hand.held()
+        if not held:
+            return None
+        known = self._hand.known_of(held[-1])
+        return known.edge.key, "" if known.meta is None else known.meta.id
+
     def hands(self) -> list[tuple[Edge[T], T]]:
         """Return the messages in hand, each with the edge that it came by."""
         return self._hand.pairs()
