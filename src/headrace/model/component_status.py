@@ -71,6 +71,7 @@ class ComponentStatus:
         "__weakref__",
         "_clock",
         "_error_count",
+        "_errors",
         "_history",
         "_kept",
         "_last_error",
@@ -92,6 +93,7 @@ class ComponentStatus:
         self._state = ComponentState.CREATED
         self._last_transition = clock()
         self._error_count = 0
+        self._errors: dict[str, int] = {}
         self._last_error: BaseException | None = None
         self._kept = history
         self._history: list[Transition] = []  # few, mostly: an empty deque takes 760 bytes
@@ -111,6 +113,12 @@ class ComponentStatus:
     def error_count(self) -> int:
         """How often the component has entered ``error``."""
         return self._error_count
+
+    @property
+    def errors(self) -> Mapping[str, int]:
+        """How often it has entered ``error`` with which kind of error, by the name of its class."""
+        with self._lock:
+            return MappingProxyType(dict(self._errors))
 
     @property
     def last_error(self) -> BaseException | None:
@@ -162,6 +170,8 @@ class ComponentStatus:
             if target is ComponentState.ERROR:
                 self._error_count += 1
                 self._last_error = error
+                kind = "unknown" if error is None else type(error).__name__
+                self._errors[kind] = self._errors.get(kind, 0) + 1
             self._history.append(move)
             del self._history[: -self._kept or None]
             listeners = self._listeners

@@ -56,6 +56,10 @@ class LatencyHistogram:
                 return _upper_bound(bucket)
         return 0.0
 
+    def buckets(self) -> tuple[tuple[float, int], ...]:
+        """Return the upper bound, in seconds, and the count of each bucket that has counted something."""
+        return tuple((_upper_bound(bucket), count) for bucket, count in sorted(self.counts.copy().items()))
+
     def summary(self) -> LatencySummary:
         """Return the numbers that people read."""
         samples = sum(self.counts.copy().values())

@@ -24,6 +24,7 @@ class DeadLetterStore:
 
     Attributes:
         waiting: How many tasks of which component wait for room.
+        counts: How many letters were ever stored, by component and kind of error.
     """
 
     def __init__(self, limit: int = 10_000, *, clock: Callable[[], float] = time.time) -> None:
@@ -35,6 +36,7 @@ class DeadLetterStore:
         self._count = 0
         self._room: anyio.Event | None = None
         self.waiting: Counter[str] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -99,6 +101,7 @@ class DeadLetterStore:
     ) -> None:
         """Store a message even if that exceeds the limit: the last words of a component that crashed."""
         self._count += 1
+        self.counts[component, type(error).__name__] += 1
         text = "".join(traceback.format_exception(error))
         self._letters[self._count] = DeadLetter(
             self._count, component, edge, message, error, text, attempts, self._clock(), id

@@ -81,6 +81,7 @@ class Run:
         redrive: tuple[DeadLetter, ...] | None = None,
     ) -> None:
         self.over = Event()
+        self.began, self.began_at = time.monotonic(), time.time()
         self.report: ShutdownReport | None = None
         self.task_group: TaskGroup | None = None
         self.stop_event = Event()

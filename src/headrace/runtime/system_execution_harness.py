@@ -23,7 +23,7 @@ from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
 from .raising import raise_system_failed
 from .run import Run
-from .statistics import SystemStatistics, take_statistics
+from .statistics import Looked, SystemStatistics, take_statistics
 from .supervisor import inside
 from .system_looks import SystemLooks
 
@@ -106,8 +106,8 @@ class SystemExecutionHarness(SystemLooks):
 
     def statistics(self) -> SystemStatistics:
         """Return a snapshot of all components and edges; may be called from any thread."""
-        run = self._run or self._last
-        return take_statistics(self.name, self._run, self.wiring, None if run is None else run.supervised)
+        run, last = self._run, self._run or self._last
+        return take_statistics(Looked(self.name, run, last, self.wiring, self.summary, self._dead_letters))
 
     def last_crash(self, name: str) -> Crash | None:
         """Return the last crash of a component in this run, or the last; listeners of its status may ask."""

@@ -1,0 +1,178 @@
+"""What can be asked of a running system: every handler here only looks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headrace.exceptions import UnknownComponentError
+
+from . import answers, records
+from .access import refused
+from .event_stream import encoded
+from .graph import graph_of
+from .site import Parameter, Route, Site
+
+_NAME = {"type": "string", "minLength": 1}
+COMPONENT = Parameter("name", "path", _NAME, "The component; a replica by its own name.")
+EDGE = Parameter("name", "path", _NAME, "The edge, as `parse.out -> store.in`.")
+NUMBER = Parameter("number", "path", {"type": "integer", "minimum": 1}, "The number of the dead letter.")
+OF = Parameter("component", "query", {"type": "string"}, "Only those of this component.")
+LIMIT = Parameter(
+    "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "How many."
+)
+
+
+async def system(site: Site, _: Request) -> records.Record:
+    """Answer with the system alone."""
+    return site.recorder.snapshot().system
+
+
+async def statistics(site: Site, _: Request) -> records.Record:
+    """Answer with all that is known."""
+    return site.recorder.snapshot()
+
+
+async def graph(site: Site, _: Request) -> records.Record:
+    """Answer with the graph."""
+    return graph_of(site.harness)
+
+
+async def access(site: Site, request: Request) -> records.Record:
+    """Answer with what this request might do."""
+    return answers.Access(control=site.access.may_control(request.headers), read_only=site.access.read_only)
+
+
+async def component(site: Site, request: Request) -> records.Record | Response:
+    """Answer with one component."""
+    name = request.path_params["name"]
+    try:
+        return site.recorder.component(name)
+    except KeyError:
+        return refused(404, f"there is no component '{name[:100]}'", "ask /api/v1/graph for their names")
+
+
+async def edge(site: Site, request: Request) -> records.Record | Response:
+    """Answer with one edge."""
+    name = request.path_params["name"]
+    try:
+        return site.recorder.edge(name)
+    except KeyError:
+        return refused(404, f"there is no edge '{name[:100]}'", "ask /api/v1/statistics for their names")
+
+
+async def letters(site: Site, request: Request) -> records.Record | Response:
+    """Answer with dead letters."""
+    harness = site.harness
+    text = request.query_params.get("limit", "100")
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= 1000):
+        return refused(400, f"limit must be a number from 1 to 1000, not {text[:20]!r}")
+    try:
+        found = harness.dead_letters(component=request.query_params.get("component") or None)
+    except UnknownComponentError as error:
+        return refused(404, str(error))
+    now = harness.statistics()
+    return answers.Letters(
+        letters=[site.recorder.letter(one) for one in found[: int(text)]],
+        kept=now.dead_letters,
+        limit=now.dead_letter_limit,
+    )
+
+
+async def letter(site: Site, request: Request) -> records.Record | Response:
+    """Answer with one dead letter."""
+    number = number_in(request)
+    found = site.harness.dead_letters(number) if number else ()
+    if not found:
+        return refused(404, "there is no dead letter of that number", "ask /api/v1/dead-letters for them")
+    return site.recorder.letter_detail(found[0])
+
+
+def number_in(request: Request) -> int:
+    """Return the number in a path; 0 where it is none."""
+    text = request.path_params["number"]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+async def events(site: Site, _: Request) -> Response:
+    """Stream a snapshot, and then what changes."""
+    return site.stream(lambda: _events(site))
+
+
+async def _events(site: Site) -> AsyncIterator[bytes]:
+    feed = site.feed
+    sent = feed.latest(anyio.current_time())
+    yield b"retry: 2000\n" + encoded("snapshot", feed.whole(sent), sent.number)
+    spoke = anyio.current_time()
+    while not await site.wait_closed(feed.tick - anyio.current_time() % feed.tick):
+        now = anyio.current_time()
+        latest = feed.latest(now)
+        data = feed.delta(sent, latest) if latest.number != sent.number else b""
+        if data:
+            sent, spoke = latest, now
+            yield encoded("delta", data, latest.number)
+        elif now - spoke >= site.heartbeat:
+            spoke = now
+            beat = records.Beat(number=sent.number, time=latest.time, uptime=latest.uptime)
+            yield encoded("heartbeat", msgspec.json.encode(beat))
+    yield encoded("end", b"{}")
+
+
+ROUTES = (
+    Route("GET", "/api/v1/system", system, records.System, "The state of the system and its books."),
+    Route("GET", "/api/v1/statistics", statistics, records.Snapshot, "All that is known, at one moment."),
+    Route("GET", "/api/v1/graph", graph, answers.Graph, "Components and connections, without figures."),
+    Route("GET", "/api/v1/access", access, answers.Access, "Whether this request might control."),
+    Route(
+        "GET",
+        "/api/v1/components/{name}",
+        component,
+        records.ComponentDetail,
+        "A component, with its timeline and its last failures.",
+        (COMPONENT,),
+        (404,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/edges/{name}",
+        edge,
+        records.EdgeDetail,
+        "An edge, with the histogram of its latency.",
+        (EDGE,),
+        (404,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/dead-letters",
+        letters,
+        answers.Letters,
+        "Messages that failed for good, oldest first.",
+        (OF, LIMIT),
+        (400, 404),
+    ),
+    Route(
+        "GET",
+        "/api/v1/dead-letters/{number}",
+        letter,
+        answers.LetterDetail,
+        "A message that failed for good, with its traceback.",
+        (NUMBER,),
+        (404,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/events",
+        events,
+        str,
+        "A stream of events: a snapshot, then what has changed since the event before.",
+        errors=(503,),
+        media="text/event-stream",
+        events={"snapshot": records.Snapshot, "delta": records.Delta, "heartbeat": records.Beat},
+    ),
+)
+
+__all__ = ["COMPONENT", "EDGE", "LIMIT", "NUMBER", "OF", "ROUTES", "number_in"]
