@@ -9,7 +9,8 @@ from headrace.streams.edge import AnyEdge, Edge
 from headrace.streams.edge_store import MemoryStore
 from headrace.streams.inlet import Inlet
 from headrace.streams.outlet import Outlet
-from headrace.streams.sampler import BURST, KEPT_COST, SHARE, Sampler, attach, detach
+from headrace.streams.sampler import BURST, KEPT_COST, SHARE, Sampler
+from headrace.streams.watched_store import attach, detach
 
 
 class Clock:

@@ -118,7 +118,9 @@ class FusedOut:
         """Let the reader's function work on messages; what it is not done with goes on the edge."""
         reader, edge = self._reader, self._edge
         messages = iter(items)
-        samplers = edge.store.samplers
+        samplers, marks = edge.store.samplers, edge.store.marks
+        if marks is not None:
+            marks.passing(edge)
         for sampler in samplers:  # before the function may change them
             sampler.offer(edge, edge.accepted_before + 1, items)
         batch = reader.stage.run(messages, reader.outputs.room)

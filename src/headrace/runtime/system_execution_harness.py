@@ -161,9 +161,13 @@ class SystemExecutionHarness(SystemLooks):
             raise problems[0]
         self.wiring.open()
         self._run = self._last = Run(self, self.timeouts, self._dead_letters, self._has_ended, redrive)
+        for watcher in self.watchers:
+            watcher.run_begins(self.wiring)
         return self._run
 
     def _has_ended(self) -> None:
+        for watcher in self.watchers:
+            watcher.run_ends()
         self._run = None
 
     async def start(self) -> None:

@@ -10,6 +10,7 @@ from headrace.model.restart_policy import RestartPolicy, When
 from .dead_letters import DeadLetters, DeadLetterStore
 from .journal import Journal
 from .system_builder import SystemBuilder
+from .tracing import Watcher
 
 
 class SystemLetters(SystemBuilder):
@@ -25,6 +26,7 @@ class SystemLetters(SystemBuilder):
         super().__init__(name, buffer_size, restart)
         self._dead_letters = DeadLetterStore(dead_letter_limit)
         self.journal = Journal()
+        self.watchers: list[Watcher] = []
 
     def dead_letters(self, number: int | None = None, *, component: str | None = None) -> DeadLetters:
         """Return messages that failed for good, oldest first.

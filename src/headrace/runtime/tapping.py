@@ -20,8 +20,9 @@ from headrace.model.endpoint import did_you_mean
 from headrace.model.expression import Condition
 from headrace.model.plain import plain
 from headrace.streams.edge import AnyEdge
-from headrace.streams.sampler import SHARE, Sampler, attach, detach
+from headrace.streams.sampler import SHARE, Sampler
 from headrace.streams.spread import Group
+from headrace.streams.watched_store import attach, detach
 
 from .wiring import Wiring
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from .marks import Marks
     from .sampler import Sampler
 
 T = TypeVar("T")
@@ -24,11 +25,13 @@ class EdgeStore(ABC, Generic[T]):
     Attributes:
         confirms: Whether a message is safe only when ``confirm`` has returned. ``send`` awaits it then, and the
             store is told what was settled. Where it is false neither is ever called.
-        samplers: Who looks at what is added; see ``sampler``, which alone changes it.
+        samplers: Who looks at what is added; ``watched_store`` alone changes it.
+        marks: The marks on some of the messages, likewise.
     """
 
     confirms: ClassVar[bool] = False
     samplers: ClassVar[tuple[Sampler, ...]] = ()
+    marks: ClassVar[Marks | None] = None
 
     __slots__ = ()
 

@@ -1,12 +1,10 @@
-"""A look at the messages of an edge that costs nothing while nobody looks, and little while somebody does.
+"""A look at the messages of an edge that costs little while somebody looks, and else nothing (``watched_store``).
 
-Whoever looks changes the class of the edge's store, so that the usual way has no flag to ask for. Of what passes
-then it looks at as much as its share of the time allows; the rest is only counted, a chunk at a time.
+Of what passes it looks at as much as its share of the time allows; the rest is only counted, a chunk at a time.
 """
 
 from __future__ import annotations
 
-from abc import ABCMeta
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -142,47 +140,4 @@ class Sampler:
             self.on_end()
 
 
-def attach(edge: AnyEdge, sampler: Sampler) -> None:
-    """Let a sampler see what an edge accepts, from now on."""
-    _see(edge, (*edge.store.samplers, sampler))
-
-
-def detach(edge: AnyEdge, sampler: Sampler) -> None:
-    """Let a sampler see nothing more of an edge; the last one leaves the store as it was."""
-    _see(edge, tuple(one for one in edge.store.samplers if one is not sampler))
-
-
-def _see(edge: AnyEdge, samplers: tuple[Sampler, ...]) -> None:
-    store = edge.store
-    kind = type(store).__bases__[0] if store.samplers else type(store)
-    store.__class__ = _seen_by(samplers, edge, kind) if samplers else kind
-
-
-def _seen_by(samplers: tuple[Sampler, ...], edge: AnyEdge, kind: type[Any]) -> type[Any]:
-    """Return the class of a store that shows messages to samplers before it keeps them.
-
-    A wrapper around the store would cost a call each time that its length is asked, several times a message.
-    """
-
-    def add(store: Any, messages: list[Any]) -> Any:
-        first = edge.accepted_before - len(messages) + 1
-        for sampler in samplers:
-            sampler.offer(edge, first, messages)
-        return kind.add(store, messages)
-
-    def append(store: Any, message: Any) -> None:
-        for sampler in samplers:
-            sampler.offer(edge, edge.accepted_before, (message,))
-        kind.append(store, message)
-
-    def ended(store: Any) -> None:
-        kind.ended(store)
-        for sampler in samplers:
-            sampler.edge_ended()
-
-    members = {"__slots__": (), "samplers": samplers, "add": add, "append": append, "ended": ended}
-    seen: type[Any] = ABCMeta(f"Seen{kind.__name__}", (kind,), members)
-    return seen
-
-
-__all__ = ["BURST", "SHARE", "Sampler", "attach", "detach"]
+__all__ = ["BURST", "SHARE", "Sampler"]

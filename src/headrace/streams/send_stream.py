@@ -52,6 +52,11 @@ class EdgeSendStream(MemoryObjectSendStream[T]):
         self.waiters: list[Waiter] = []
 
     @property
+    def outlet(self) -> Outlet[T]:
+        """The port."""
+        return self._outlet
+
+    @property
     def closed(self) -> bool:
         """Whether this handle was closed."""
         return self._closed
