@@ -11,6 +11,7 @@ import click
 
 from .main import emit
 from .options import target_options
+from .web import CommandWithWeb, web_option
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -21,7 +22,7 @@ def _installed(_ctx: click.Context, _param: click.Parameter, backend: str) -> st
     return backend
 
 
-@click.command("run")
+@click.command("run", cls=CommandWithWeb)
 @target_options
 @click.option(
     "--backend",
@@ -50,6 +51,7 @@ def _installed(_ctx: click.Context, _param: click.Parameter, backend: str) -> st
     show_default=True,
     help="The report: for people, or one JSON object on the last line of stdout.",
 )
+@web_option
 def command(
     target: str,
     files: tuple[str, ...],
@@ -61,6 +63,7 @@ def command(
     debug: bool,
     quiet: bool,
     form: Literal["text", "json"],
+    web: str | None,
 ) -> int:
     """Run a system until it ends by itself or is stopped.
 
@@ -102,6 +105,7 @@ def command(
         form,
         warnings=loaded.warnings,
         hide=loaded.hide,
+        web=web,
     )
     loaded.harness.journal.hide = loaded.hide
     return run_system(loaded.harness, options, os._exit)

@@ -15,7 +15,7 @@ import anyio
 from anyio import create_task_group, get_cancelled_exc_class
 from anyio.abc import TaskStatus
 
-from headrace.exceptions import SystemFailed
+from headrace.exceptions import HarnessError, SystemFailed
 from headrace.model.blueprint import Problem
 from headrace.model.component_status import ComponentState
 from headrace.model.report import ShutdownReport
@@ -29,6 +29,7 @@ from .problems import plural
 from .progress import Progress
 from .report_json import report_json, unfinished_json
 from .screen import Screen, wants_colour
+from .web import served
 
 OVERRAN = 5
 
@@ -46,6 +47,7 @@ class RunOptions:
     form: Literal["text", "json"] = "text"
     warnings: tuple[Problem, ...] = ()
     hide: Callable[[str], str] = str
+    web: str | None = None
 
     @property
     def shows_progress(self) -> bool:
@@ -93,6 +95,7 @@ class _Session:
         self.exit_hard = exit_hard
         self.began = time.monotonic()
         self.error: BaseException | None = None
+        self.refusal = ""
         self.has_late_signal = False
         self.is_plain = options.log_format == "console"
         self.progress = Progress(
@@ -126,14 +129,34 @@ class _Session:
         async with create_task_group() as group:
             group.start_soon(self.guard.listen)
             try:
-                await self.harness.run(handle_signals=True, task_status=_Announcement(self._announce))
-            except get_cancelled_exc_class():
-                raise
-            except BaseException as error:
-                self.error = error
-            self.guard.returned()
-            self._take_signals()
+                async with served(self.harness, self.options.web, self._tell_web):
+                    await self._run_within()
+            except HarnessError as error:
+                if self.error is None and self.harness.report is None:
+                    self.refusal = str(error)
+                else:
+                    raise
             group.cancel_scope.cancel()
+
+    async def _run_within(self) -> None:
+        try:
+            await self.harness.run(handle_signals=True, task_status=_Announcement(self._announce))
+        except get_cancelled_exc_class():
+            raise
+        except BaseException as error:
+            self.error = error
+        self.guard.returned()
+        self._take_signals()
+
+    def _tell_web(self, lines: list[str]) -> None:
+        """Tell where the page is; logs as JSON are kept by others, who must not have the token."""
+        if self.is_plain:
+            self.screen.notice(lines)
+            return
+        import logging
+
+        for line in lines:
+            logging.getLogger("headrace.cli").info(line.partition("?token=")[0])
 
     def _take_signals(self) -> None:
         """Let one more signal pass while the run is wound up, so that its results are not lost to impatience."""
@@ -159,6 +182,9 @@ class _Session:
 
     def _tell(self) -> int:
         report = self.harness.report
+        if self.refusal:
+            self._notice([f"Error: {self.refusal}"])
+            return 2
         if report is None or not (
             self.error is None or isinstance(self.error, SystemFailed) or report.failures
         ):

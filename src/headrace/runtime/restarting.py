@@ -76,6 +76,12 @@ class Restarter:
         cause.between = comeback
         self._site.launch(comeback.run, name=f"restart of {cause.member.name}")
 
+    def renew(self, one: Supervised) -> Comeback:
+        """End a component's life, with the lives of those that its restart takes along, and begin the next ones."""
+        comeback = Comeback(self._site, one, 0.0, self._turn)
+        self._site.launch(comeback.run, name=f"restart of {one.member.name}")
+        return comeback
+
 
 class Comeback:
     """One component, and those that go with it, on the way to their next life.
@@ -85,6 +91,9 @@ class Comeback:
         cause: The component that failed.
         pause: Seconds to wait before it is started.
         turn: Held while a group is restarted, where groups may overlap.
+
+    Attributes:
+        over: Set when all of them run again, or have ended for good.
     """
 
     def __init__(self, site: Site, cause: Supervised, pause: float, turn: anyio.Lock | None) -> None:
@@ -96,6 +105,7 @@ class Comeback:
         self._scope = CancelScope()
         self._cut_off: set[Supervised] = set()
         self._doing = "its turn to be restarted"
+        self.over = anyio.Event()
 
     @property
     def text(self) -> str:
@@ -127,6 +137,7 @@ class Comeback:
                     one.between = None  # its life ends by itself, and is judged then
                 else:
                     self._end(one, verdict)
+            self.over.set()
 
     def _waiting(self) -> list[Supervised]:
         return [one for one in self._members if one.alive and one.between is self]

@@ -114,7 +114,7 @@ class Run:
         self._all_ended = Event()
         self._hurry = Event()
         self._outside = copy_context()
-        self._restarter: Restarter | None = None
+        self.restarter: Restarter | None = None
         self._phases = CancelScope()
         self._stop_began: float | None = None
         self._stop_requested = False
@@ -278,7 +278,7 @@ class Run:
         fuse(self._wiring, enabled=self._harness.fuse)
         assert self.task_group is not None
         self._outside = copy_context()
-        self._restarter = self._make_restarter()
+        self.restarter = self._make_restarter()
         hands, chance = Hands(self._dead_letters), random.random
         for member in members:
             counter = RestartCounter(member.restart, clock=current_time, random=chance)
@@ -340,8 +340,8 @@ class Run:
 
     def restart(self, one: Supervised, pause: float) -> None:
         """Have a component live again, after a pause; called in its task, so it must not wait."""
-        assert self._restarter is not None
-        self._restarter.restart(one, pause)
+        assert self.restarter is not None
+        self.restarter.restart(one, pause)
 
     def has_ended(self, one: Supervised) -> None:
         """Take note of a member's end; runs in its task, so it must not wait."""

@@ -18,6 +18,7 @@ from headrace.model.report import Crash, DeadLetter, ShutdownReport
 from headrace.model.restart_policy import RestartPolicy, Strategy, When, check_strategy
 
 from .books import system_ledger
+from .controlling import restart_some, stop_some, wait_ended
 from .health import SystemHealth, ask_all, health_of
 from .hosting import Host, hosted, in_event_loop
 from .pausing import members_of
@@ -235,6 +236,44 @@ class SystemExecutionHarness(SystemLooks):
             UnknownComponentError: There is no such component.
         """
         self._running_run("resume").pausing.resume(name)
+
+    async def restart_component(self, name: str) -> None:
+        """End the life of a component and begin its next one, and wait until it runs again.
+
+        It is cleaned up, made anew where its class makes it, set up and started, as after a crash; its edges stay,
+        what it had in hand comes again, and its restart policy counts nothing. The system's ``strategy`` says who
+        goes along. From within a component it only asks.
+
+        Args:
+            name: The component: all its replicas, or one of them by its own name.
+
+        Raises:
+            HarnessNotRunning: No run is under way, or it is starting or stopping.
+            UnknownComponentError: There is no such component.
+            ComponentEndedError: The component has ended for good.
+        """
+        begun = restart_some(self._running_run("restart"), self.wiring, name)
+        if not any(harness is self for harness in inside.get()):
+            for over in begun:
+                await over.wait()
+
+    async def stop_component(self, name: str) -> None:
+        """Let a component finish what has arrived and end for good, and wait until it has; the others go on.
+
+        Its outputs end, and with that everything downstream that has no other sender; whoever sent to nobody but it
+        ends as well. From within a component it only asks.
+
+        Args:
+            name: The component: all its replicas, or one of them by its own name.
+
+        Raises:
+            HarnessNotRunning: No run is under way, or it is starting or stopping.
+            UnknownComponentError: There is no such component.
+            ComponentEndedError: The component has ended for good.
+        """
+        ending = stop_some(self._running_run("stop"), self.wiring, name)
+        if not any(harness is self for harness in inside.get()):
+            await wait_ended(ending)
 
     def request_pause(self, name: str | None = None) -> None:
         """Ask for a pause and return at once; from any thread. A run that is stopping by then is not paused.

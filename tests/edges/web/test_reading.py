@@ -56,6 +56,9 @@ def client(system: System, access: Access | None = None, **options: Any) -> http
 
 async def test_a_snapshot_says_what_every_component_and_edge_has_done(system: System) -> None:
     async with system, client(system) as web:
+        with anyio.fail_after(30):
+            while not system.statistics().totals.dead:  # noqa: ASYNC110 - nobody is told of a death
+                await anyio.sleep(0.01)
         await anyio.wait_all_tasks_blocked()
         response = await web.get("/api/v1/statistics")
         assert response.headers["content-type"] == "application/json"

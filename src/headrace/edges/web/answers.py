@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.runtime.journal import LogEntry
+
 from .records import Record
 
 
@@ -105,6 +107,13 @@ class Problem(Record, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class Logs(Record, frozen=True, kw_only=True):
+    """Recent records of the log, oldest first; ``last`` is the number of the last one there is."""
+
+    entries: list[LogEntry]
+    last: int
+
+
 class Access(Record, frozen=True, kw_only=True):
     """What whoever asks may do: ``control`` says it of this request, ``read_only`` that nobody may control."""
 
@@ -138,6 +147,7 @@ __all__ = [
     "LetterDetail",
     "Letters",
     "Link",
+    "Logs",
     "Node",
     "Port",
     "Problem",

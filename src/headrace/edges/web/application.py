@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,12 +18,19 @@ from starlette.types import ASGIApp
 from headrace.exceptions import ComponentEndedError, HarnessNotRunning, HeadraceError, UnknownComponentError
 from headrace.runtime.log import get_logger
 
-from . import health, reading
+from . import controlling, health, metrics, reading, tapping
 from .access import Guarded, refused
 from .assets import Assets, own_assets
+from .openapi import openapi
 from .site import Route, Site, answer
 
-ROUTES: Sequence[Route] = (*reading.ROUTES, *health.ROUTES)
+ROUTES: Sequence[Route] = (
+    *reading.ROUTES,
+    *controlling.ROUTES,
+    *tapping.ROUTES,
+    *health.ROUTES,
+    *metrics.ROUTES,
+)
 
 
 def application(site: Site, assets: Assets | None = None) -> ASGIApp:
@@ -34,6 +43,7 @@ def application(site: Site, assets: Assets | None = None) -> ASGIApp:
     page = assets or own_assets()
     routes = [
         *[_starlette(site, route) for route in sorted(ROUTES, key=lambda one: one.path.endswith("{name}"))],
+        StarletteRoute("/api/openapi.json", _document, methods=["GET"]),
         StarletteRoute("/", page.index, methods=["GET"]),
         StarletteRoute("/assets/{path:path}", page.asset, methods=["GET"]),
     ]
@@ -49,6 +59,11 @@ def _starlette(site: Site, route: Route) -> StarletteRoute:
 async def _handle(site: Site, route: Route, request: Request) -> Response:
     made = await route.handler(site, request)
     return made if isinstance(made, Response) else answer(made)
+
+
+async def _document(_: Request) -> Response:
+    version = import_module("headrace").__version__
+    return Response(msgspec.json.encode(openapi(ROUTES, version)), media_type="application/json")
 
 
 async def _as_problem(_: Request, error: HTTPException) -> Response:

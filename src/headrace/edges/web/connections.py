@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anycorn.config import Config
-from anycorn.tcp_server import tcp_server_handler
-from anycorn.typing import ConnectionState
-from anycorn.utils import wrap_app
-from anycorn.worker_context import WorkerContext
 from anyio import CancelScope, aclose_forcefully, create_task_group
 from anyio.abc import ByteStream, SocketListener
-from starlette.types import ASGIApp
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 MOST = 256
 """How many connections there may be at once; further ones are closed."""
+STALLED_AFTER = 10.0
+"""Seconds that a client may leave what it was sent unread before it is dropped."""
 GRACE = 1.0
 """Seconds that connections have to end by themselves when the server does."""
 
@@ -78,28 +77,28 @@ class Connections:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._open: set[Patient] = set()
-        self._config = Config()
-        self._config.errorlog = None
-        self._config.include_server_header = False
-        self._config.graceful_timeout = GRACE
-        self._context = WorkerContext(None)
+        self._context: Any = None
 
-    async def serve(self, servers: Sequence[tuple[socket.socket, ASGIApp]], closing: anyio.Event) -> None:
+    async def serve(
+        self, servers: Sequence[tuple[socket.socket, Callable[[], ASGIApp]]], closing: anyio.Event
+    ) -> None:
         """Serve applications on listening sockets until it is time to close, and then a moment longer.
 
         Args:
-            servers: Sockets, and the application that answers on each; they are closed at the end.
+            servers: Sockets, and what makes the application that answers on each, when the first client comes: in a
+                thread, because it takes half a second to load. The sockets are closed at the end.
             closing: Set when it is time.
         """
         async with create_task_group() as connections:
             try:
                 async with create_task_group() as accepting:
-                    for one, app in servers:
+                    for one, make in servers:
                         listener = await SocketListener.from_socket(one)
-                        accepting.start_soon(self._accept, listener, self._handler(app), connections)
+                        accepting.start_soon(self._accept, listener, self._handler(make), connections)
                     await closing.wait()
                     accepting.cancel_scope.cancel()
-                await self._context.terminated.set()
+                if self._context is not None:
+                    await self._context.terminated.set()
             finally:
                 connections.cancel_scope.deadline = anyio.current_time() + GRACE
                 for connection in self._open:  # their writes are shielded from cancellation
@@ -110,9 +109,8 @@ class Connections:
         async with listener:
             await listener.serve(handler, connections)
 
-    def _handler(self, app: ASGIApp) -> Callable[[ByteStream], Awaitable[None]]:
-        wrapped = wrap_app(app, 0, "asgi")  # type: ignore[arg-type]  # Starlette's types are its own
-        serve: Any = tcp_server_handler(wrapped, self._config, self._context, ConnectionState({}))
+    def _handler(self, make: Callable[[], ASGIApp]) -> Callable[[ByteStream], Awaitable[None]]:
+        lock, loaded = anyio.Lock(), list[Any]()
 
         async def handle(stream: ByteStream) -> None:
             if len(self._open) >= MOST:
@@ -121,11 +119,30 @@ class Connections:
             connection = Patient(stream, self._patience)
             self._open.add(connection)
             try:
-                await serve(connection)
+                async with lock:
+                    if not loaded:
+                        loaded.append(await anyio.to_thread.run_sync(self._load, make))
+                await loaded[0](connection)
             finally:
                 self._open.discard(connection)
 
         return handle
 
+    def _load(self, make: Callable[[], ASGIApp]) -> Any:
+        """Return what serves a connection."""
+        from anycorn.config import Config
+        from anycorn.tcp_server import tcp_server_handler
+        from anycorn.typing import ConnectionState
+        from anycorn.utils import wrap_app
+        from anycorn.worker_context import WorkerContext
 
-__all__ = ["GRACE", "MOST", "Connections", "Patient"]
+        config = Config()
+        config.errorlog = None
+        config.include_server_header = False
+        config.graceful_timeout = GRACE
+        self._context = self._context or WorkerContext(None)
+        app: Any = make()
+        return tcp_server_handler(wrap_app(app, 0, "asgi"), config, self._context, ConnectionState({}))
+
+
+__all__ = ["GRACE", "MOST", "STALLED_AFTER", "Connections", "Patient"]

@@ -10,8 +10,7 @@ from anyio import create_task_group, fail_after
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-STALLED_AFTER = 10.0
-"""Seconds that a client may leave what it was sent unread before it is dropped."""
+from .connections import STALLED_AFTER
 
 
 class EventStream(Response):
@@ -69,4 +68,4 @@ def encoded(event: str, data: bytes, id: int | None = None) -> bytes:
     return head + b"event: " + event.encode() + b"\ndata: " + data + b"\n\n"
 
 
-__all__ = ["STALLED_AFTER", "EventStream", "encoded"]
+__all__ = ["EventStream", "encoded"]

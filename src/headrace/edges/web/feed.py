@@ -26,13 +26,15 @@ class Feed:
         tick: Seconds between two of them.
 
     Attributes:
+        recorder: Takes the snapshots.
+        tick: Seconds between two of them.
         taken: How many it has taken.
     """
 
     def __init__(self, recorder: Recorder, tick: float = 0.5) -> None:
         self.tick = tick
         self.taken = 0
-        self._recorder = recorder
+        self.recorder = recorder
         self._latest: records.Snapshot | None = None
         self._at = 0.0
         self._whole: tuple[int, bytes] = (0, b"")
@@ -45,7 +47,7 @@ class Feed:
             now: The time by the clock of the event loop, in seconds.
         """
         if self._latest is None or now - self._at >= 0.9 * self.tick or now < self._at:
-            self._latest, self._at = self._recorder.snapshot(), now
+            self._latest, self._at = self.recorder.snapshot(), now
             self._deltas.clear()
             self.taken += 1
         return self._latest

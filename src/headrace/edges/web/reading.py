@@ -26,6 +26,11 @@ LIMIT = Parameter(
     "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "How many."
 )
 
+N = Parameter("n", "query", LIMIT.schema, "How many at most: the latest ones.")
+AFTER = Parameter("after", "query", {"type": "integer", "minimum": 0}, "Only those with larger numbers.")
+LEVELS = ("debug", "info", "warning", "error", "critical")
+LEVEL = Parameter("level", "query", {"type": "string", "enum": list(LEVELS)}, "The least level.")
+
 
 async def system(site: Site, _: Request) -> records.Record:
     """Answer with the system alone."""
@@ -69,7 +74,7 @@ async def letters(site: Site, request: Request) -> records.Record | Response:
     """Answer with dead letters."""
     harness = site.harness
     text = request.query_params.get("limit", "100")
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= 1000):
+    if not (_is_number(text) and 1 <= int(text) <= 1000):
         return refused(400, f"limit must be a number from 1 to 1000, not {text[:20]!r}")
     try:
         found = harness.dead_letters(component=request.query_params.get("component") or None)
@@ -92,10 +97,28 @@ async def letter(site: Site, request: Request) -> records.Record | Response:
     return site.recorder.letter_detail(found[0])
 
 
+async def logs(site: Site, request: Request) -> records.Record | Response:
+    """Answer with recent records of the log."""
+    query = request.query_params
+    after, n, level = query.get("after", "0"), query.get("n", "100"), query.get("level", "debug")
+    if not (_is_number(after) and _is_number(n) and 1 <= int(n) <= 1000 and level in LEVELS):
+        return refused(
+            400, "after and n are numbers, n from 1 to 1000, and level is one of " + ", ".join(LEVELS)
+        )
+    found = site.harness.logs(
+        after=int(after), n=int(n), component=query.get("component") or None, level=level
+    )
+    return answers.Logs(entries=list(found), last=site.harness.journal.last)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
+
+
 def number_in(request: Request) -> int:
     """Return the number in a path; 0 where it is none."""
     text = request.path_params["number"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    return int(text) if _is_number(text) else 0
 
 
 async def events(site: Site, _: Request) -> Response:
@@ -162,6 +185,15 @@ ROUTES = (
         "A message that failed for good, with its traceback.",
         (NUMBER,),
         (404,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/logs",
+        logs,
+        answers.Logs,
+        "Recent records of the log, oldest first.",
+        (AFTER, N, OF, LEVEL),
+        (400,),
     ),
     Route(
         "GET",

@@ -26,12 +26,12 @@ class Recorder:
 
     Args:
         harness: The system.
-        hide: Takes secrets out of a text.
+        hide: Takes secrets out of a text; what the system's journal does where None.
     """
 
-    def __init__(self, harness: SystemExecutionHarness, hide: Callable[[str], str] = str) -> None:
+    def __init__(self, harness: SystemExecutionHarness, hide: Callable[[str], str] | None = None) -> None:
         self._harness = harness
-        self._hide = hide
+        self._hide = hide or (lambda text: harness.journal.hide(text))
         self._rates = Rates()
 
     def snapshot(self) -> records.Snapshot:

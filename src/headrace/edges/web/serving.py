@@ -7,24 +7,29 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from anyio import create_task_group
-from starlette.types import ASGIApp
 
-from headrace.exceptions import ConfigError, HarnessError
+from headrace.exceptions import ConfigError, HarnessError, MissingExtraError
+from headrace.runtime.log import get_logger
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
-from .access import Access
 from .address import Address, parse_address
-from .application import application
-from .connections import Connections
-from .event_stream import STALLED_AFTER
+from .connections import STALLED_AFTER, Connections
+from .feed import Feed
 from .local_socket import open_socket
-from .site import Site
+from .recording import Recorder
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from .access import Access
 
 TOKEN_VARIABLE = "HEADRACE_WEB_TOKEN"
 """The environment variable for a token of the user's own; set and empty, nobody may control."""
@@ -64,7 +69,7 @@ async def serving(
     token: str | None = None,
     hosts: Iterable[str] = (),
     local: bool = True,
-    hide: Callable[[str], str] = str,
+    hide: Callable[[str], str] | None = None,
     tick: float = 0.5,
     stalled_after: float = STALLED_AFTER,
 ) -> AsyncIterator[Served]:
@@ -76,51 +81,53 @@ async def serving(
         token: What control needs: ``$HEADRACE_WEB_TOKEN``, or else a new one, where None; nobody where empty.
         hosts: More names that the server answers to.
         local: Whether there is a local socket too.
-        hide: Takes secrets out of texts.
+        hide: Takes secrets out of texts; what the system's journal does where None.
         tick: Seconds between two events of a stream.
         stalled_after: Seconds that a client may leave an event unread.
 
     Raises:
-        ConfigError: The address is none.
+        ConfigError: The address, or the token, is none.
+        MissingExtraError: There is an address, and the libraries of the extra ``web`` are missing.
         HarnessError: It is in use, or cannot be listened on.
     """
     where = None if address is None else parse_address(address)
+    is_there = is_installed()
+    if where is not None and not is_there:
+        raise MissingExtraError("the page", "web")
     given = os.environ.get(TOKEN_VARIABLE) if token is None else token
     wanted = secrets.token_urlsafe(24) if given is None else given
     _check_token(wanted)
     with _Sockets() as sockets:
-        served, servers, sites = Served(), list[tuple[socket.socket, ASGIApp]](), list[Site]()
+        sites = Sites(harness, hide, tick, stalled_after)
+        servers: list[tuple[socket.socket, Callable[[], ASGIApp]]] = []
+        served = Served()
         if where is not None:
             one = sockets.listen(where)
-            access = Access(wanted, [where.host, *hosts], any_address=not where.is_loopback)
-            site = Site(harness, access, hide=hide, tick=tick, stalled_after=stalled_after)
-            sites.append(site)
-            servers.append((one, application(site)))
+            servers.append((one, partial(sites.public, wanted, (where.host, *hosts), not where.is_loopback)))
             url = f"http://{where.shown(one.getsockname()[1])}/"
             warning = "" if where.is_loopback else f"everybody who reaches {url} can read what is shown there"
             served = Served(url, wanted, given is not None, None, warning)
-        if local:
-            one, path = open_socket(harness.name)
-            sockets.add(one, path)
-            shared = sites[0] if sites else None
-            site = Site(
-                harness,
-                Access(trusted=True),
-                hide=hide,
-                shared=shared,
-                tick=tick,
-                stalled_after=stalled_after,
-            )
-            sites.append(site)
-            servers.append((one, application(site)))
-            served = Served(served.url, served.token, served.is_own_token, path, served.warning)
+        if local and is_there:
+            try:
+                one, path = open_socket(harness.name)
+            except HarnessError as error:  # the system can do without
+                get_logger(system=harness.name).warning("no local socket", error=str(error))
+            else:
+                sockets.add(one, path)
+                servers.append((one, sites.local))
+                served = replace(served, path=path)
         async with _around(Connections(stalled_after), servers, sites):
             yield served
 
 
+def is_installed() -> bool:
+    """Return whether the libraries of the extra ``web`` are there."""
+    return all(find_spec(name) is not None for name in ("anycorn", "prometheus_client", "starlette"))
+
+
 @asynccontextmanager
 async def _around(
-    connections: Connections, servers: list[tuple[socket.socket, ASGIApp]], sites: list[Site]
+    connections: Connections, servers: list[tuple[socket.socket, Callable[[], ASGIApp]]], sites: Sites
 ) -> AsyncIterator[None]:
     closing = anyio.Event()
     async with create_task_group() as group:
@@ -128,9 +135,62 @@ async def _around(
         try:
             yield
         finally:
-            for site in sites:
-                site.close()
+            sites.close()
             closing.set()
+
+
+class Sites:
+    """Makes the applications of a system when they are first asked; all of them share what is known of it.
+
+    Args:
+        harness: The system.
+        hide: Takes secrets out of texts.
+        tick: Seconds between two events of a stream.
+        stalled_after: Seconds that a client may leave an event unread.
+    """
+
+    def __init__(
+        self,
+        harness: SystemExecutionHarness,
+        hide: Callable[[str], str] | None,
+        tick: float,
+        stalled_after: float,
+    ) -> None:
+        self._harness = harness
+        self._made: list[Any] = []
+        self._make_feed = partial(Feed, Recorder(harness, hide), tick)
+        self._feed: Feed | None = None
+        self._stalled_after = stalled_after
+        self._closed = False
+
+    def public(self, token: str, hosts: Iterable[str], any_address: bool) -> ASGIApp:
+        """Return the application for an address."""
+        from .access import Access
+
+        return self._make(Access(token, hosts, any_address=any_address))
+
+    def local(self) -> ASGIApp:
+        """Return the application for a socket that only its owner can open."""
+        from .access import Access
+
+        return self._make(Access(trusted=True))
+
+    def close(self) -> None:
+        """End all streams: the server is about to end."""
+        self._closed = True
+        for site in self._made:
+            site.close()
+
+    def _make(self, access: Access) -> ASGIApp:
+        from .application import application
+        from .site import Site
+
+        self._feed = self._feed or self._make_feed()
+        site = Site(self._harness, access, self._feed, stalled_after=self._stalled_after)
+        self._made.append(site)
+        if self._closed:
+            site.close()
+        return application(site)
 
 
 class _Sockets:
@@ -187,4 +247,4 @@ def _check_token(token: str) -> None:
         )
 
 
-__all__ = ["SHORTEST", "TOKEN_VARIABLE", "Served", "serving"]
+__all__ = ["SHORTEST", "TOKEN_VARIABLE", "Served", "Sites", "is_installed", "serving"]

@@ -15,7 +15,8 @@ from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
 from . import records
 from .access import Access, refused
-from .event_stream import STALLED_AFTER, EventStream
+from .connections import STALLED_AFTER
+from .event_stream import EventStream
 from .feed import Feed
 from .recording import Recorder
 
@@ -30,28 +31,24 @@ class Site:
     Args:
         harness: The system.
         access: What is allowed.
-        hide: Takes secrets out of texts.
-        tick: Seconds between two events of a stream.
+        feed: The snapshots; its own where None.
         heartbeat: Seconds after which a stream that has nothing to say says so.
         stalled_after: Seconds that a client may leave an event unread.
-        shared: Another site of the same system, whose snapshots this one uses.
     """
 
     def __init__(
         self,
         harness: SystemExecutionHarness,
         access: Access,
+        feed: Feed | None = None,
         *,
-        hide: Callable[[str], str] = str,
-        tick: float = 0.5,
         heartbeat: float = 5.0,
         stalled_after: float = STALLED_AFTER,
-        shared: Site | None = None,
     ) -> None:
         self.harness = harness
         self.access = access
-        self.recorder: Recorder = Recorder(harness, hide) if shared is None else shared.recorder
-        self.feed: Feed = Feed(self.recorder, tick) if shared is None else shared.feed
+        self.feed = feed or Feed(Recorder(harness))
+        self.recorder = self.feed.recorder
         self.heartbeat = heartbeat
         self.stalled_after = stalled_after
         self.streams = 0
