@@ -18,8 +18,6 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from headrace.edges.web.local_socket import folder, found
-
 TIMEOUT = 5.0
 """Seconds that a system may take to answer."""
 TOKEN_VARIABLE = "HEADRACE_WEB_TOKEN"
@@ -171,6 +169,8 @@ def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 def running() -> list[Place]:
     """Return the systems of this user that run and can be asked, by name."""
+    from headrace.edges.web.local_socket import found
+
     return [Place(f"{name} (process {pid})", name, pid, path) for name, pid, path in found()]
 
 
@@ -206,6 +206,8 @@ def _which(system: str | None, places: list[Place], wanted: list[Place]) -> str:
         return f"{len(wanted)} systems run{'' if system is None else ' by that name'}: say which one: {names}"
     if places:
         return f"no system '{system}' runs here; these do: {names}"
+    from headrace.edges.web.local_socket import folder
+
     what = "no system runs here" if system is None else f"no system '{system}' runs here"
     return f"{what} that could be asked (looked in {folder()}); {_START}"
 

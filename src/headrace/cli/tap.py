@@ -36,8 +36,8 @@ def command(edge: str, system: str | None, token: str | None, number: int | None
 
     Exit code 0; 2 where there is no such system or edge, or the condition is wrong; 130 after Ctrl-C.
     """
-    attached = attach(system, token)
     _check(where)
+    attached = attach(system, token)
     asked = {"n": str(number or _MOST)} | ({"where": where} if where else {})
     counts: dict[str, Any] = {}
     failed = ""

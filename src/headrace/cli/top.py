@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -96,8 +97,11 @@ def _show_live(looks: Iterator[Any]) -> None:
     from rich.live import Live
 
     console = Console()
-    with Live(console=console, auto_refresh=False, screen=True) as live:
-        last = None
+    last = None
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(console=console, auto_refresh=False, screen=True) as live,
+    ):
         for last in looks:
             live.update(_drawn(last, console), refresh=True)
     if last is not None:
