@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -158,9 +159,12 @@ class Player:
 
 
 @pytest.fixture
-def player(tmp_path: Path) -> Player:
-    """Return a player with a folder of its own."""
-    return Player(tmp_path)
+def player(tmp_path: Path) -> Iterator[Player]:
+    """Return a player with a folder of its own, and one for the sockets of the systems that run there."""
+    one = Player(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="hr") as sockets:  # their paths have to be short
+        one.environment["XDG_RUNTIME_DIR"] = sockets
+        yield one
 
 
 @pytest.fixture

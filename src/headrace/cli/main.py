@@ -27,7 +27,10 @@ COMMANDS: Mapping[str, str] = {
     "new": "Make a folder with a system, its tests and its data.",
     "run": "Run a system until it ends by itself or is stopped.",
     "schema": "Print the JSON Schema of blueprints, for editors.",
+    "status": "Say whether running systems do their work.",
+    "tap": "Print messages of a running system as they go by.",
     "test": "Run the tests that a blueprint holds.",
+    "top": "Show what the components of a running system do.",
 }
 """The commands with what ``--help`` says of them; each lives in the module of its name."""
 
