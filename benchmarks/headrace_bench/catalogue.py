@@ -16,6 +16,7 @@ from .rows import (
     observability,
     scaling,
     send,
+    web,
 )
 
 SUBJECTS = (
@@ -30,6 +31,7 @@ SUBJECTS = (
     cpu_bound,
     large_blueprint,
     flights,
+    web,
     scaling,
 )
 

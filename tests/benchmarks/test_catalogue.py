@@ -43,6 +43,8 @@ TO_REACH = {
     "large-blueprint/run": "< 1 s",
     "large-blueprint/run-command": "< 1 s",
     "flights/by-hand": "<= 1.5 x",
+    "web/watchers-over-none": "<= 1.05 x",
+    "web/on-over-off": "<= 1.1 x",
 }
 PEERS = {
     "AnyIO *_nowait",

@@ -119,4 +119,4 @@ RACES = (
     ),
 )
 
-__all__ = ["RACES", "data_folder", "harness_command", "script_command", "sliced"]
+__all__ = ["RACES", "SLICE", "blueprint", "data_folder", "harness_command", "script_command", "sliced"]

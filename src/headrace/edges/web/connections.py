@@ -23,6 +23,9 @@ STALLED_AFTER = 10.0
 GRACE = 1.0
 """Seconds that connections have to end by themselves when the server does."""
 
+NEEDED = ("anycorn.config", "anycorn.tcp_server", "anycorn.utils", "anycorn.worker_context")
+"""What is loaded when the first client comes, or before."""
+
 
 class Patient(ByteStream):
     """A connection whose client has so many seconds to read what it is sent; it is closed then.
@@ -145,4 +148,4 @@ class Connections:
         return tcp_server_handler(wrap_app(app, 0, "asgi"), config, self._context, ConnectionState({}))
 
 
-__all__ = ["GRACE", "MOST", "STALLED_AFTER", "Connections", "Patient"]
+__all__ = ["GRACE", "MOST", "NEEDED", "STALLED_AFTER", "Connections", "Patient"]

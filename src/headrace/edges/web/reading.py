@@ -142,7 +142,7 @@ async def _events(site: Site) -> AsyncIterator[bytes]:
     sent = feed.latest(anyio.current_time())
     yield b"retry: 2000\n" + encoded("snapshot", feed.whole(sent), sent.number)
     spoke = anyio.current_time()
-    while not await site.wait_closed(feed.tick - anyio.current_time() % feed.tick):
+    while not await site.wait_closed(site.tick - anyio.current_time() % site.tick):
         now = anyio.current_time()
         latest = feed.latest(now)
         data = feed.delta(sent, latest) if latest.number != sent.number else b""

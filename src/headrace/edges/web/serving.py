@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +22,7 @@ from headrace.runtime.log import get_logger
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
 from .address import Address, parse_address
-from .connections import STALLED_AFTER, Connections
+from .connections import NEEDED, STALLED_AFTER, Connections
 from .feed import Feed
 from .local_socket import open_socket
 from .recording import Recorder
@@ -103,7 +104,9 @@ async def serving(
         served = Served()
         if where is not None:
             one = sockets.listen(where)
-            servers.append((one, partial(sites.public, wanted, (where.host, *hosts), not where.is_loopback)))
+            make = partial(sites.public, wanted, (where.host, *hosts), not where.is_loopback)
+            app = await anyio.to_thread.run_sync(_loaded, make)  # now, and not beside the work of the system
+            servers.append((one, lambda: app))
             url = f"http://{where.shown(one.getsockname()[1])}/"
             warning = "" if where.is_loopback else f"everybody who reaches {url} can read what is shown there"
             served = Served(url, wanted, given is not None, None, warning)
@@ -118,6 +121,12 @@ async def serving(
                 served = replace(served, path=path)
         async with _around(Connections(stalled_after), servers, sites):
             yield served
+
+
+def _loaded(make: Callable[[], ASGIApp]) -> ASGIApp:
+    for name in NEEDED:
+        import_module(name)
+    return make()
 
 
 def is_installed() -> bool:

@@ -22,6 +22,8 @@ from .recording import Recorder
 
 MOST_STREAMS = 200
 """How many streams of events may be open at once."""
+AT_FULL_RATE = 16
+"""How many streams get an event each tick; where there are more, each gets fewer."""
 _json = msgspec.json.Encoder().encode
 
 
@@ -54,6 +56,11 @@ class Site:
         self.streams = 0
         self.closing = False
         self._closed: anyio.Event | None = None
+
+    @property
+    def tick(self) -> float:
+        """Seconds between two events of a stream: the more streams there are, the longer."""
+        return self.feed.tick * max(1.0, self.streams / AT_FULL_RATE)
 
     def close(self) -> None:
         """End all streams: the server is about to end."""
@@ -124,4 +131,4 @@ def answer(record: records.Record, status: int = 200) -> Response:
     return Response(_json(record), status, media_type="application/json")
 
 
-__all__ = ["MOST_STREAMS", "Handler", "Parameter", "Route", "Site", "answer"]
+__all__ = ["AT_FULL_RATE", "MOST_STREAMS", "Handler", "Parameter", "Route", "Site", "answer"]
