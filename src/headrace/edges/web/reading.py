@@ -18,16 +18,27 @@ from .graph import graph_of
 from .site import Parameter, Route, Site
 
 _NAME = {"type": "string", "minLength": 1}
+_POSITIVE = {"type": "integer", "minimum": 1, "maximum": 10**15 - 1}
 COMPONENT = Parameter("name", "path", _NAME, "The component; a replica by its own name.")
 EDGE = Parameter("name", "path", _NAME, "The edge, as `parse.out -> store.in`.")
-NUMBER = Parameter("number", "path", {"type": "integer", "minimum": 1}, "The number of the dead letter.")
+NUMBER = Parameter(
+    "number",
+    "path",
+    _POSITIVE,
+    "The number of the dead letter.",
+)
 OF = Parameter("component", "query", {"type": "string"}, "Only those of this component.")
 LIMIT = Parameter(
     "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "How many."
 )
 
 N = Parameter("n", "query", LIMIT.schema, "How many at most: the latest ones.")
-AFTER = Parameter("after", "query", {"type": "integer", "minimum": 0}, "Only those with larger numbers.")
+AFTER = Parameter(
+    "after",
+    "query",
+    _POSITIVE | {"minimum": 0},
+    "Only those with larger numbers.",
+)
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LEVEL = Parameter("level", "query", {"type": "string", "enum": list(LEVELS)}, "The least level.")
 

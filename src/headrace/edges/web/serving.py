@@ -96,7 +96,7 @@ async def serving(
         raise MissingExtraError("the page", "web")
     given = os.environ.get(TOKEN_VARIABLE) if token is None else token
     wanted = secrets.token_urlsafe(24) if given is None else given
-    _check_token(wanted)
+    check_token(wanted)
     with _Sockets() as sockets:
         sites = Sites(harness, hide, tick, stalled_after)
         servers: list[tuple[socket.socket, Callable[[], ASGIApp]]] = []
@@ -236,7 +236,12 @@ class _Sockets:
             path.unlink(missing_ok=True)
 
 
-def _check_token(token: str) -> None:
+def check_token(token: str) -> None:
+    """Refuse a token that could be guessed, or not be sent.
+
+    Raises:
+        ConfigError: It is too short, or of other characters.
+    """
     if token and not (
         token.isascii() and token.isprintable() and " " not in token and len(token) >= SHORTEST
     ):
@@ -247,4 +252,13 @@ def _check_token(token: str) -> None:
         )
 
 
-__all__ = ["SHORTEST", "TOKEN_VARIABLE", "Served", "Sites", "is_installed", "serving"]
+__all__ = [
+    "SHORTEST",
+    "STALLED_AFTER",
+    "TOKEN_VARIABLE",
+    "Served",
+    "Sites",
+    "check_token",
+    "is_installed",
+    "serving",
+]

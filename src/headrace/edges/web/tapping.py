@@ -40,11 +40,12 @@ async def tap(site: Site, request: Request) -> Response:
     where = request.query_params.get("where", "").strip()
     try:
         condition = Condition(where) if where else None
+    except ConfigError as error:
+        return refused(400, str(error))
+    try:
         found = site.harness.tap(name, n=int(text), where=condition)
     except WiringError as error:
         return refused(404, str(error))
-    except ConfigError as error:
-        return refused(400, str(error))
     return site.stream(lambda: _events(site, found))
 
 
