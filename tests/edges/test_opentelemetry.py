@@ -237,6 +237,27 @@ async def test_spans_of_the_user_are_part_of_the_trace(spans: Spans) -> None:
     assert is_child(spans.one("sink"), spans.one("mine"))
 
 
+async def test_a_source_with_spans_of_its_own_begins_no_trace_beside_them(spans: Spans) -> None:
+    tracer = spans.provider.get_tracer("mine")
+
+    class Source(HarnessComponent):
+        out: Out[int]
+
+        async def process(self) -> None:
+            for number in range(3):
+                with tracer.start_as_current_span("mine"):
+                    await self.out.send(number)
+
+    system = System("s")
+    system.add("source", Source)
+    system.add("sink", nothing)
+    system.connect("source.out", "sink.in")
+    trace_system(system, tracer_provider=spans.provider, per_second=0.001)
+    await system.run()
+    assert spans.of("source") == []
+    assert is_child(spans.one("sink"), spans.of("mine")[0])
+
+
 async def test_what_came_unsampled_is_not_followed_and_nothing_is_sent_on(spans: Spans) -> None:
     sent: list[str] = []
 
