@@ -31,6 +31,7 @@ TO_REACH = {
     "fairness/capacity-100": "<= 1.2 max/min",
     "fairness/capacity-1000": "<= 1.2 max/min",
     "observability/on-over-off": "<= 1.1 x",
+    "observability/tap": ">= 90 %",
     "startup/1000-components": "< 1 ms",
     "memory/harness": "< 20 MB",
     "memory/idle-component": "< 10 kB",

@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from headrace import HarnessComponent, In, Out, System, component
-from headrace.components import SqliteSink
+from headrace.components import GatewayReplies, GatewayRequests, SqliteSink
+from headrace.components.gateway import Gateway
 from headrace.edges.opentelemetry import WIDEST, trace_system
 from headrace.exceptions import ConfigError
 from headrace.runtime.log import tell_traces
@@ -231,6 +237,27 @@ async def test_spans_of_the_user_are_part_of_the_trace(spans: Spans) -> None:
     assert is_child(spans.one("sink"), spans.one("mine"))
 
 
+async def test_a_source_with_spans_of_its_own_begins_no_trace_beside_them(spans: Spans) -> None:
+    tracer = spans.provider.get_tracer("mine")
+
+    class Source(HarnessComponent):
+        out: Out[int]
+
+        async def process(self) -> None:
+            for number in range(3):
+                with tracer.start_as_current_span("mine"):
+                    await self.out.send(number)
+
+    system = System("s")
+    system.add("source", Source)
+    system.add("sink", nothing)
+    system.connect("source.out", "sink.in")
+    trace_system(system, tracer_provider=spans.provider, per_second=0.001)
+    await system.run()
+    assert spans.of("source") == []
+    assert is_child(spans.one("sink"), spans.of("mine")[0])
+
+
 async def test_what_came_unsampled_is_not_followed_and_nothing_is_sent_on(spans: Spans) -> None:
     sent: list[str] = []
 
@@ -312,3 +339,40 @@ def test_without_the_extra_the_error_says_how_to_get_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "pip install 'headrace[otel]'" in done.stdout
+
+
+async def test_one_trace_goes_from_http_through_a_gateway_into_the_database(
+    spans: Spans, tmp_path: Path
+) -> None:
+    gateway = Gateway()
+
+    async def orders(request: Request) -> JSONResponse:
+        with traced(request.headers.get("traceparent", ""), "POST /orders"):
+            return JSONResponse(await gateway.ask(await request.json()))
+
+    def price(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "price": row["n"] * 3}
+
+    system = System("shop")
+    system.resource("gateway", gateway.opened)
+    system.add("requests", GatewayRequests)
+    system.add("price", price)
+    system.add("store", SqliteSink, path=str(tmp_path / "shop.db"), table="orders", columns=["n", "price"])
+    system.add("replies", GatewayReplies)
+    system.connect("requests.out", "price.in")
+    system.connect("price.out", "store.in")
+    system.connect("price.out", "replies.in")
+    trace_system(system, tracer_provider=spans.provider, per_second=0)
+    site = httpx.ASGITransport(Starlette(routes=[Route("/orders", orders, methods=["POST"])]))
+    async with system, httpx.AsyncClient(transport=site, base_url="http://shop") as client:
+        answer = await client.post("/orders", json={"n": 7}, headers={"traceparent": TRACEPARENT})
+        assert answer.json() == {"n": 7, "price": 21}
+
+    assert {format(span.context.trace_id, "032x") for span in spans.all()} == {TRACE_ID}
+    request, asked = spans.one("POST /orders"), spans.one("requests")
+    assert is_child(asked, request)
+    assert is_child(spans.one("price"), asked)
+    assert is_child(spans.one("store"), spans.one("price"))
+    assert is_child(spans.one("replies"), spans.one("price"))
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        assert list(database.execute("SELECT n, price FROM orders")) == [(7, 21)]

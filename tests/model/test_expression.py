@@ -215,6 +215,15 @@ def test_a_condition_is_bounded() -> None:
         Condition("v\x1b\x07 >")
 
 
+def test_a_condition_that_python_itself_finds_too_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(*args: object, **options: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("ast.parse", too_deep)
+    with pytest.raises(ConditionError, match="nested too deeply"):
+        Condition("v > 3")
+
+
 def test_its_repr_shows_it() -> None:
     assert repr(Condition("v > 3")) == "Condition('v > 3')"
 

@@ -135,6 +135,7 @@ def test_a_long_text_is_cut_and_says_how_much_is_missing() -> None:
 def test_many_values_are_counted_beyond_the_first() -> None:
     assert plain(list(range(10)), most=4) == [0, 1, 2, "... 7 more"]
     assert plain({str(n): n for n in range(10)}, most=4) == {"0": 0, "1": 1, "2": 2, "...": "7 more"}
+    assert plain({"a": [1, 2, 3], "b": 2, "c": 3}, most=4) == {"a": [1, 2, "... 1 more"], "...": "2 more"}
     assert plain([[1, 2, 3], [4]], most=3) == [[1, "... 2 more"], "... 1 more"]
 
 
@@ -147,6 +148,7 @@ def test_depth_is_bounded_also_where_a_message_holds_itself() -> None:
 def test_fields_of_what_has_none() -> None:
     assert fields_of(3) is None
     assert fields_of([1]) is None
+    assert fields_of({"a": 1}) == {"a": 1}
     assert fields_of(Pair(1, 2)) == {"a": 1, "b": 2}
 
 

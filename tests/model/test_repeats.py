@@ -69,3 +69,11 @@ def test_what_is_alike(event: str, values: dict[str, object], alike: bool) -> No
 def test_quoted_names_and_numbers_make_no_difference() -> None:
     first = likeness(20, "a", {"error": "KeyError: 'id' at 5"})
     assert first == likeness(20, "a", {"error": "KeyError: 'name' at 17"})
+
+
+def test_of_what_was_all_written_nothing_is_told() -> None:
+    repeats = Repeats(burst=1, most=1)
+    assert repeats.admit("a", 0, 1) == (True, [])
+    assert repeats.admit("a", 10, 2) == (True, [])
+    assert repeats.admit("b", 10, 3) == (True, [])
+    assert repeats.due(100) == []

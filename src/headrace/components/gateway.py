@@ -26,6 +26,7 @@ from headrace.exceptions import (
     RequestTimeoutError,
 )
 from headrace.model.message import Rejected
+from headrace.runtime.tracing import traced, traceparent
 
 from .rows import Row
 from .times import Duration, seconds
@@ -36,6 +37,7 @@ class _Asked:
     """A request at work."""
 
     row: Row
+    traceparent: str = ""
     done: anyio.Event = field(default_factory=anyio.Event)
     reply: Row | None = None
     error: MessageError | None = None
@@ -104,7 +106,7 @@ class Gateway:
             raise RequestRefusedError(f"the request was refused: {why}")
         self._number += 1
         number = self._number
-        asked = self._at_work[number] = _Asked({**row, self._id_field: number})
+        asked = self._at_work[number] = _Asked({**row, self._id_field: number}, traceparent())
         self._new.append(number)
         self._came.set()
         wait = self._timeout if timeout is None else timeout
@@ -154,6 +156,11 @@ class Gateway:
                 return None
             self._came = anyio.Event()
             await self._came.wait()
+
+    def traceparent_of(self, row: Mapping[str, Any]) -> str:
+        """Return the header of the trace in which a request at work was asked; empty where there is none."""
+        asked = self._at_work.get(row[self._id_field])
+        return "" if asked is None else asked.traceparent
 
     def reply(self, message: Any) -> bool:
         """Give an answer to who has asked; a ``Rejected`` is one too. Returns whether somebody has."""
@@ -219,7 +226,8 @@ class GatewayRequests(HarnessComponent):
             async with anyio.create_task_group() as watching:
                 watching.start_soon(self._close_at_stop, self.context.stop_event.wait)
                 while (row := await gateway.next_request()) is not None:
-                    await self.out.send(row)
+                    with traced(gateway.traceparent_of(row), self.name, self.out):
+                        await self.out.send(row)
                 watching.cancel_scope.cancel()
         finally:
             gateway.close()

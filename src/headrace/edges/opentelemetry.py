@@ -97,11 +97,9 @@ class _Ear:
             if not span.is_recording():
                 span = self._begin()
                 span.end()
-                self._mark(reached, span)
-                self._stop_if_idle()
-                return
+            self._mark(reached, span)
             self._stop_if_idle()
-        if span.is_recording() and self._left > 0:
+        elif span.is_recording() and self._left > 0:
             self._left -= 1
             self._mark(reached, span)
 
