@@ -47,23 +47,32 @@ class LatencyHistogram:
 
     def quantile(self, share: float) -> float:
         """Return the time that ``share`` (0 to 1) of all times do not exceed, in seconds; 0 without any."""
-        counts = sorted(self.counts.copy().items())  # another thread may be counting
-        wanted = max(1, math.ceil(share * sum(count for _, count in counts)))
-        passed = 0
-        for bucket, count in counts:
-            passed += count
-            if passed >= wanted:
-                return _upper_bound(bucket)
-        return 0.0
+        return _quantile(self.counts_in_order(), share)
+
+    def counts_in_order(self) -> list[tuple[int, int]]:
+        """Return the buckets and their counts as they are now, the shortest times first."""
+        return sorted(self.counts.copy().items())  # another thread may be counting
 
     def buckets(self) -> tuple[tuple[float, int], ...]:
         """Return the upper bound, in seconds, and the count of each bucket that has counted something."""
-        return tuple((_upper_bound(bucket), count) for bucket, count in sorted(self.counts.copy().items()))
+        return tuple((_upper_bound(bucket), count) for bucket, count in self.counts_in_order())
 
     def summary(self) -> LatencySummary:
         """Return the numbers that people read."""
-        samples = sum(self.counts.copy().values())
-        return LatencySummary(samples, self.quantile(0.5), self.quantile(0.99), self.quantile(1.0))
+        counts = self.counts_in_order()
+        samples = sum(count for _, count in counts)
+        highest = _upper_bound(counts[-1][0]) if counts else 0.0
+        return LatencySummary(samples, _quantile(counts, 0.5), _quantile(counts, 0.99), highest)
+
+
+def _quantile(counts: list[tuple[int, int]], share: float) -> float:
+    wanted = max(1, math.ceil(share * sum(count for _, count in counts)))
+    passed = 0
+    for bucket, count in counts:
+        passed += count
+        if passed >= wanted:
+            return _upper_bound(bucket)
+    return 0.0
 
 
 def _upper_bound(bucket: int) -> float:

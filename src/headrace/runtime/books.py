@@ -30,13 +30,7 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
         dead: How many messages have died.
     """
     ledgers = {key: edge.ledger() for key, edge in wiring.edges.items()}
-    totals = Totals(
-        taken_in=_sent(wiring, summary.taken_in or _source_outputs(wiring)),
-        given_out=_acknowledged(wiring, ledgers, summary.given_out),
-        rejected=_sent(wiring, summary.rejected or _rejected_outputs(wiring)),
-        dead=dead,
-        lost=sum(ledger.lost for ledger in ledgers.values()),
-    )
+    totals = totals_of(wiring, summary, dead, ledgers)
     discarded = {
         outlet.name: outlet.discarded
         for member in wiring.members.values()
@@ -45,6 +39,24 @@ def system_ledger(wiring: Wiring, summary: Summary, dead: int) -> SystemLedger:
     }
     outputs = tuple(_output_ledgers(wiring, ledgers))
     return SystemLedger(tuple(ledgers.values()), MappingProxyType(discarded), totals, outputs)
+
+
+def totals_of(wiring: Wiring, summary: Summary, dead: int, ledgers: Mapping[str, EdgeLedger]) -> Totals:
+    """Return the one-line summary.
+
+    Args:
+        wiring: The system.
+        summary: What to count as in, out and rejected.
+        dead: How many messages have died.
+        ledgers: The books of its edges, by name.
+    """
+    return Totals(
+        taken_in=_sent(wiring, summary.taken_in or _source_outputs(wiring)),
+        given_out=_acknowledged(wiring, ledgers, summary.given_out),
+        rejected=_sent(wiring, summary.rejected or _rejected_outputs(wiring)),
+        dead=dead,
+        lost=sum(ledger.lost for ledger in ledgers.values()),
+    )
 
 
 def _output_ledgers(wiring: Wiring, ledgers: Mapping[str, EdgeLedger]) -> Iterator[OutputLedger]:
@@ -92,4 +104,4 @@ def _acknowledged(
     )
 
 
-__all__ = ["Summary", "system_ledger"]
+__all__ = ["Summary", "system_ledger", "totals_of"]

@@ -17,7 +17,7 @@ from headrace.model.options import RunIn
 from headrace.model.report import ShutdownReport, describe
 from headrace.model.trouble import Deadlock, LoopBlock, SlowStep, Stall, WaitKind
 
-from .books import Summary, system_ledger
+from .books import Summary, totals_of
 from .dead_letters import DeadLetterStore
 from .health import SystemHealth, health_of
 from .member import Member
@@ -220,6 +220,7 @@ def take_statistics(what: Looked) -> SystemStatistics:
     letters = what.letters.counts.copy()
     hands = next((one.hands for one in lives.values()), None)
     now, epoch = (0.0, 0.0) if run is None else (run.watch.clock(), time.time())
+    books = {key: edge.ledger() for key, edge in list(wiring.edges.items())}
     components = {
         member.name: ComponentStatistics(
             member.name,
@@ -233,14 +234,14 @@ def take_statistics(what: Looked) -> SystemStatistics:
             dead=_of(member.name, letters),
             errors=member.status.errors,
             history=member.status.history,
-            **_counts(member),
+            **_counts(member, books),
             **_lives(lives.get(member.name)),
         )
         for member in list(wiring.members.values())
     }
     edges = {
         key: EdgeStatistics(
-            edge.ledger(),
+            books[key],
             edge.options.buffer_size,
             len(edge.blocked),
             len(edge.inlet.hungry),
@@ -250,6 +251,7 @@ def take_statistics(what: Looked) -> SystemStatistics:
             latencies=edge.latency.histogram.buckets(),
         )
         for key, edge in list(wiring.edges.items())
+        if key in books
     }
     replicas = MappingProxyType(names_of_replicas(wiring.replicas))
     troubles = () if run is None else run.watch.troubles
@@ -269,7 +271,7 @@ def take_statistics(what: Looked) -> SystemStatistics:
         started_at=0.0 if last is None else last.began_at,
         uptime=_uptime(last, report),
         health=health_of(name, run, report, wiring),
-        totals=system_ledger(wiring, what.summary, 0 if last is None else last.dead).totals,
+        totals=totals_of(wiring, what.summary, 0 if last is None else last.dead, books),
         dead_letters=len(what.letters),
         dead_letter_limit=what.letters.limit,
     )
@@ -285,14 +287,14 @@ def _of(name: str, letters: Counter[tuple[str, str]]) -> Mapping[str, int]:
     return MappingProxyType({kind: number for (who, kind), number in letters.items() if who == name})
 
 
-def _counts(member: Member) -> dict[str, Any]:
+def _counts(member: Member, books: Mapping[str, EdgeLedger]) -> dict[str, Any]:
     """Return how many messages have gone in and out of a component."""
-    books = [edge.ledger() for inlet in member.inlets.values() for edge in inlet.lanes]
-    acknowledged = sum(book.acknowledged for book in books)
-    failed = sum(book.dead_lettered + book.dropped.get("on_error", 0) for book in books)
+    own = [books[edge.key] for inlet in member.inlets.values() for edge in inlet.lanes if edge.key in books]
+    acknowledged = sum(book.acknowledged for book in own)
+    failed = sum(book.dead_lettered + book.dropped.get("on_error", 0) for book in own)
     rejected = member.outlets.get("rejected")
     return {
-        "received": acknowledged + failed + sum(book.in_hand for book in books),
+        "received": acknowledged + failed + sum(book.in_hand for book in own),
         "acknowledged": acknowledged,
         "sent": sum(outlet.accepted for outlet in member.outlets.values()),
         "rejected": 0 if rejected is None else rejected.accepted,
