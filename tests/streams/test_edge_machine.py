@@ -414,7 +414,10 @@ class Machine:
                     while True:
                         for other in self.inlets:  # one may have to be alone in hand
                             other.settle_all("acknowledged")
-                        self._note(reader, await reader.receive())
+                        with anyio.move_on_after(
+                            0.01
+                        ):  # a task on this handle may take the room that there is
+                            self._note(reader, await reader.receive())
             inlet.settle_all("acknowledged" if number % 2 else "dead_lettered")
             inlet.end()
         await self.do_rest(0, 0)
