@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
+    from .schedule import CronSource, TimerSource
     from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .transforms import Filter, Map
@@ -28,6 +29,7 @@ _HOMES = {
     "Aggregate": "aggregate",
     "Batch": "shaping",
     "ConsoleSink": "console_sink",
+    "CronSource": "schedule",
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
@@ -45,6 +47,7 @@ _HOMES = {
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "Throttle": "pacing",
+    "TimerSource": "schedule",
     "Validate": "validate",
     "Window": "window",
     "WindowJoin": "window_join",
@@ -55,6 +58,7 @@ __all__ = [
     "Aggregate",
     "Batch",
     "ConsoleSink",
+    "CronSource",
     "CsvSource",
     "Debounce",
     "Dedupe",
@@ -72,6 +76,7 @@ __all__ = [
     "Sample",
     "SqliteSink",
     "Throttle",
+    "TimerSource",
     "Validate",
     "Window",
     "WindowJoin",
