@@ -247,7 +247,8 @@ def _signalled(case: Case) -> list[str]:
         if wrong:
             return wrong
         numbers = [case.number] * (2 if case.how == "second signal" or case.moment == "drain" else 1)
-        began, cpu_before, family = time.monotonic(), _cpu_of(process.pid), _descendants(process.pid)
+        family = _descendants(process.pid)
+        began, cpu_before = time.monotonic(), sum(map(_cpu_of, [process.pid, *family]))
         for number in numbers:
             os.kill(process.pid, number)  # Popen's own would reap it, and with it what it has taken
             time.sleep(case.delay)
