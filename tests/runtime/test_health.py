@@ -193,6 +193,13 @@ async def test_health_checks_are_taken_in(parts: SimpleNamespace) -> None:
     assert (await asked(parts, sick)).reason == "db: its health_check() says no: {'connections': 0}"
 
 
+async def test_a_reason_of_its_own_is_what_is_said(parts: SimpleNamespace) -> None:
+    async def away() -> dict[str, Any]:
+        return {"name": "db", "healthy": False, "state": "running", "reason": "its server is away"}
+
+    assert (await asked(parts, away)).reason == "db: its server is away"
+
+
 async def test_one_that_raises_is_named_and_takes_nothing_down(parts: SimpleNamespace) -> None:
     async def broken() -> dict[str, Any]:
         raise OSError("gone")

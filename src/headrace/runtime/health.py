@@ -135,9 +135,13 @@ async def _take_answer(name: str, asked: Driven, answered: Event, told: dict[str
         told[name] = f"its health_check() raised {describe(error)}"
     else:
         if isinstance(answer, Mapping) and not answer.get("healthy", True):
-            said = {key: value for key, value in answer.items() if key not in ("name", "healthy")}
-            told[name] = f"its health_check() says no: {said}" if said else "its health_check() says no"
+            told[name] = str(answer.get("reason") or _no(answer))
     answered.set()
+
+
+def _no(answer: Mapping[str, Any]) -> str:
+    said = {key: value for key, value in answer.items() if key not in ("name", "healthy")}
+    return f"its health_check() says no: {said}" if said else "its health_check() says no"
 
 
 def _state(run: Run | None, report: ShutdownReport | None) -> tuple[str, str]:
