@@ -11,7 +11,7 @@ from headrace.exceptions import UnavailableError
 from headrace.model.message import Rejected
 from headrace.model.options import Attempts
 from headrace.model.report import text_of
-from headrace.streams.edge import Settlement
+from headrace.streams.edge import GIVEN_UP, Settlement
 from headrace.streams.redelivering import AnyRedelivering, take_all_back
 from headrace.streams.redelivery import Redelivery
 
@@ -105,7 +105,7 @@ class Hands:
         before, again_before = self._dead_letters.total, self.redelivered.total()
         for inlet, again in self._take_back(member, error):
             for one in again:
-                self._dead_letter(member, inlet, one, error)
+                self._dead_letter(member, inlet, one, error, GIVEN_UP)
         return self._put_since(before, again_before)
 
     def _put_since(self, letters: int, again: int) -> Put:
@@ -117,7 +117,7 @@ class Hands:
     ) -> list[tuple[AnyRedelivering, list[Redelivery[object]]]]:
         """Take what is in hand after a crash; of a port that the component has closed, it dies at once."""
         for inlet in member.inlets.values():
-            for edge, message in inlet.settle_all("dead_lettered") if inlet.ended else ():
+            for edge, message in inlet.settle_all("dead_lettered", GIVEN_UP) if inlet.ended else ():
                 self._dead_letters.put_now(member.name, message, error, attempts=1, edge=edge.key)
         blameless = all(isinstance(leaf, UnavailableError) for leaf in leaves(error))
         return take_all_back(member.inlets.values(), crashed=not blameless)
@@ -140,9 +140,14 @@ class Hands:
             self._dead_letter(member, inlet, one, error)
 
     def _dead_letter(
-        self, member: Member, inlet: AnyRedelivering, one: Redelivery[object], error: BaseException
+        self,
+        member: Member,
+        inlet: AnyRedelivering,
+        one: Redelivery[object],
+        error: BaseException,
+        reason: str = "",
     ) -> None:
-        inlet.bury(one)
+        inlet.bury(one, reason=reason)
         known = "" if one.meta is None else one.meta.id
         self._dead_letters.put_now(
             member.name, one.message, error, attempts=max(one.tried, 1), edge=one.edge.key, id=known

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READER_ENDED = "reader_ended"
+GIVEN_UP = "given_up"
+"""Why a message is a dead letter that nobody has found fault with: its component has failed for good."""
 Settlement = Literal["acknowledged", "dead_lettered", "dropped"]
 
 
@@ -238,8 +240,15 @@ class Edge(Generic[T]):
             self.dead_lettered += len(messages)
         else:
             self.drop(reason or "dropped", len(messages))
-        if self.store.confirms:
-            self.store.settled(messages)
+        self.tell_settled(messages, outcome, reason)
+
+    def tell_settled(self, messages: Sequence[T], outcome: Settlement, reason: str = "") -> None:
+        """Tell the store, and who hears of it, what became of messages; the books know it already."""
+        store = self.store
+        if store.confirms:
+            store.settled(messages)
+        for one in store.settlements:
+            one.settled(self, messages, outcome, reason)
 
     def drop(self, reason: str, number: int = 1) -> None:
         """Enter dropped messages in the books."""
@@ -333,4 +342,4 @@ def unwinding() -> bool:
 
 AnyEdge = Edge[Any]
 
-__all__ = ["READER_ENDED", "AnyEdge", "Edge", "Settlement", "Waiter", "unwinding"]
+__all__ = ["GIVEN_UP", "READER_ENDED", "AnyEdge", "Edge", "Settlement", "Waiter", "unwinding"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 if TYPE_CHECKING:
     from .marks import Marks
     from .sampler import Sampler
+    from .settlements import Settlements
 
 T = TypeVar("T")
 
@@ -27,11 +28,13 @@ class EdgeStore(ABC, Generic[T]):
             store is told what was settled. Where it is false neither is ever called.
         samplers: Who looks at what is added; ``watched_store`` alone changes it.
         marks: The marks on some of the messages, likewise.
+        settlements: Who hears what becomes of the messages, likewise.
     """
 
     confirms: ClassVar[bool] = False
     samplers: ClassVar[tuple[Sampler, ...]] = ()
     marks: ClassVar[Marks | None] = None
+    settlements: ClassVar[tuple[Settlements, ...]] = ()
 
     __slots__ = ()
 

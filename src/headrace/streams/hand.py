@@ -56,6 +56,7 @@ class Hand(Generic[T]):
         "_settled",
         "_several",
         "_tags",
+        "_taken_out",
         "chunk",
         "edge",
         "iterator",
@@ -77,6 +78,7 @@ class Hand(Generic[T]):
         self._all = False  # whether all that were handed over are in hand, or only the last one
         self._settled = 0  # up to here messages were settled by name,
         self._entered = 0  # and so many of these the edges have entered in their books
+        self._taken_out: list[T] | None = None
 
     def hold_pieces(self, pieces: Sequence[Piece]) -> None:
         """Take new messages, in pieces that each came by one edge, in the place of the old ones."""
@@ -208,7 +210,14 @@ class Hand(Generic[T]):
             tags.insert(first, tags.pop(place))
         self._settled = first + 1
         self._entered += 1
+        if not self._all:  # else what is settled is known by its place
+            self._taken_out = [*(self._taken_out or ()), held.message]
         return held
+
+    def _not_taken_out(self) -> list[T]:
+        """Return the messages of the chunk but those that were settled, or given back, one by one."""
+        gone = {id(message) for message in self._taken_out or ()}
+        return [message for message in self.chunk if id(message) not in gone] if gone else self.chunk
 
     def _tag_all(self) -> list[Tag]:
         """Give each message a tag that tells its place in the chunk, because it is about to leave it."""
@@ -247,8 +256,8 @@ class Hand(Generic[T]):
                 self.settle(len(self.chunk), "acknowledged", "")
             else:
                 edge.settled_before += len(self.chunk) - self._entered
-                if edge.store.confirms:
-                    edge.store.settled(self.chunk)
+                if edge.store.confirms or edge.store.settlements:
+                    edge.tell_settled(self._not_taken_out(), "acknowledged")
             self.hold(None, [])
 
     def give_back(self) -> bool:

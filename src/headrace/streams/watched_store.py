@@ -14,34 +14,85 @@ from .sampler import Sampler
 
 if TYPE_CHECKING:
     from .edge import AnyEdge
+    from .settlements import Settlements
 
 
 def attach(edge: AnyEdge, sampler: Sampler) -> None:
     """Let a sampler see what an edge accepts, from now on."""
-    _watch(edge, (*edge.store.samplers, sampler), edge.store.marks)
+    store = edge.store
+    _watch(edge, (*store.samplers, sampler), store.marks, store.settlements)
 
 
 def detach(edge: AnyEdge, sampler: Sampler) -> None:
     """Let a sampler see nothing more of an edge; the last one leaves the store as it was."""
-    _watch(edge, tuple(one for one in edge.store.samplers if one is not sampler), edge.store.marks)
+    store = edge.store
+    others = tuple(one for one in store.samplers if one is not sampler)
+    _watch(edge, others, store.marks, store.settlements)
 
 
 def mark(edge: AnyEdge, marks: Marks | None) -> None:
     """Let the messages of an edge have marks from now on, or none."""
-    _watch(edge, edge.store.samplers, marks)
+    _watch(edge, edge.store.samplers, marks, edge.store.settlements)
 
 
-def _watch(edge: AnyEdge, samplers: tuple[Sampler, ...], marks: Marks | None) -> None:
+def hear(edge: AnyEdge, settlements: Settlements) -> None:
+    """Let somebody hear what an edge accepts, and what becomes of it, from now on."""
     store = edge.store
-    is_watched = store.samplers or store.marks is not None
+    _watch(edge, store.samplers, store.marks, (*store.settlements, settlements))
+
+
+def hear_no_more(edge: AnyEdge, settlements: Settlements) -> None:
+    """Let somebody hear nothing more of an edge."""
+    store = edge.store
+    others = tuple(one for one in store.settlements if one is not settlements)
+    _watch(edge, store.samplers, store.marks, others)
+
+
+def _watch(
+    edge: AnyEdge,
+    samplers: tuple[Sampler, ...],
+    marks: Marks | None,
+    settlements: tuple[Settlements, ...],
+) -> None:
+    store = edge.store
+    is_watched = store.samplers or store.marks is not None or store.settlements
     kind = type(store).__bases__[0] if is_watched else type(store)
-    if not samplers and marks is None:
+    kind = kind.__bases__[0] if store.settlements else kind
+    if not samplers and marks is None and not settlements:
         store.__class__ = kind
         return
+    if settlements:
+        kind = _heard(settlements, edge, kind)
     members: dict[str, Any] = {"__slots__": (), "samplers": samplers, "marks": marks}
     members |= _seen_by(samplers, edge, kind) if marks is None else _marked(samplers, marks, edge, kind)
     watched: type[Any] = ABCMeta(f"Watched{kind.__name__}", (kind,), members)
     store.__class__ = watched
+
+
+def _heard(settlements: tuple[Settlements, ...], edge: AnyEdge, kind: type[Any]) -> type[Any]:
+    """Return a class of stores whose messages somebody wants to know what becomes of."""
+
+    def add(store: Any, messages: list[Any]) -> Any:
+        for one in settlements:
+            one.stored(edge, messages)
+        return kind.add(store, messages)
+
+    def append(store: Any, message: Any) -> None:
+        for one in settlements:
+            one.stored(edge, (message,))
+        kind.append(store, message)
+
+    def discard_oldest(store: Any) -> None:
+        oldest = kind.messages(store)[:1]
+        kind.discard_oldest(store)
+        for one in settlements:
+            one.settled(edge, oldest, "dropped", "drop_oldest")
+
+    members = {"add": add, "append": append, "discard_oldest": discard_oldest}
+    heard: type[Any] = ABCMeta(
+        kind.__name__, (kind,), {"__slots__": (), "settlements": settlements, **members}
+    )
+    return heard
 
 
 def _seen_by(samplers: tuple[Sampler, ...], edge: AnyEdge, kind: type[Any]) -> dict[str, Any]:
@@ -113,4 +164,4 @@ def _one_by_one(marks: Marks, kind: type[Any]) -> dict[str, Any]:
     return {"take": take, "__len__": size, "clear": clear}
 
 
-__all__ = ["attach", "detach", "mark"]
+__all__ = ["attach", "detach", "hear", "hear_no_more", "mark"]
