@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.postgres import Postgres
 
 UNTRACED = {"agreement", "benchmarks", "docs", "evidence", "examples", "faults"}
 """The folders of tests that run whole programs: traced, they would take four times as long. What lies beside this
@@ -22,6 +23,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Return the backend's name: each async test runs once on each."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """Return a PostgreSQL for all tests of a worker: to make one takes a second."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Postgres:
+    """Return a running PostgreSQL with an empty database; the test may kill it."""
+    if not postgres_server.answers():
+        postgres_server.start()
+    postgres_server.empty()
+    return postgres_server
 
 
 class Shown:
