@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +46,15 @@ class Pumps:
             assert line, "it ended"
             found = re.search(r"http://[0-9.:]+/", line)
             self.url = found[0] if found else ""
+        while not self.is_ready():
+            assert self.process.poll() is None, "it ended"
+
+    def is_ready(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.url}readyz", timeout=10).close()
+        except urllib.error.HTTPError:
+            return False
+        return True
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .gateway import GatewayReplies, GatewayRequests
+    from .http_webhook import HttpWebhook
     from .join import Join
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
@@ -38,6 +39,7 @@ _HOMES = {
     "Format": "parsing",
     "GatewayReplies": "gateway",
     "GatewayRequests": "gateway",
+    "HttpWebhook": "http_webhook",
     "Join": "join",
     "Map": "transforms",
     "Merge": "merge",
@@ -67,6 +69,7 @@ __all__ = [
     "Format",
     "GatewayReplies",
     "GatewayRequests",
+    "HttpWebhook",
     "Join",
     "Map",
     "Merge",

@@ -63,6 +63,7 @@ class Gateway:
         refused: How many were refused at once.
         timed_out: How many were given up.
         unasked: How many answers came for no request at work: too late, or a second one.
+        url: Where it is asked over HTTP; empty where it is not.
     """
 
     def __init__(
@@ -80,11 +81,17 @@ class Gateway:
         self._came = anyio.Event()
         self._number = 0
         self._is_open = False
+        self.url = ""
         self.answered = self.refused = self.timed_out = self.unasked = 0
 
     def __len__(self) -> int:
         """Return how many requests are at work."""
         return len(self._at_work)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests: from the set-up of the system to the beginning of its drain."""
+        return self._is_open
 
     async def ask(self, row: Mapping[str, Any], *, timeout: float | None = None) -> Row:
         """Send a row through the graph, and return the answer.

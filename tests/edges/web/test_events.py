@@ -233,7 +233,7 @@ async def test_a_tap_streams_messages_and_counts() -> None:
     assert names[-2:] == ["counts", "end"]
     messages = [data for name, data in found if name == "message"]
     assert all(one["value"] > 5 and one["edge"] == "numbers.out -> sink.in" for one in messages)
-    assert found[-2][1]["taken"] == 3
+    assert found[-2][1]["taken"] >= 3  # there may be more than were asked for, which are not sent
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,26 @@ Everything that knows how anycorn is made is here; its own ``serve`` has no plac
 
 from __future__ import annotations
 
+import math
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio import CancelScope, aclose_forcefully, create_task_group
+from anyio import CancelScope, EndOfStream, aclose_forcefully, create_task_group
 from anyio.abc import ByteStream, SocketListener
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST = 256
 """How many connections there may be at once; further ones are closed."""
 STALLED_AFTER = 10.0
 """Seconds that a client may leave what it was sent unread before it is dropped."""
+HEAD_WITHIN = 10.0
+"""Seconds that a client has to say what it wants, however often a byte comes."""
 GRACE = 1.0
 """Seconds that connections have to end by themselves when the server does."""
 
@@ -27,18 +32,26 @@ NEEDED = ("anycorn.config", "anycorn.tcp_server", "anycorn.utils", "anycorn.work
 """What is loaded when the first client comes, or before."""
 
 
+_current: ContextVar[Patient] = ContextVar("connection")
+
+
 class Patient(ByteStream):
-    """A connection whose client has so many seconds to read what it is sent; it is closed then.
+    """A connection whose client has so many seconds to ask, and to read what it is sent; it is closed then.
 
     Args:
         inner: The connection.
         seconds: How long one write may take.
+        head_within: How long the client may take from one answer to the end of its next request's head.
     """
 
-    def __init__(self, inner: ByteStream, seconds: float) -> None:
+    def __init__(self, inner: ByteStream, seconds: float, head_within: float = HEAD_WITHIN) -> None:
         self._inner = inner
         self._seconds = seconds
         self._writing: CancelScope | None = None
+        self._head_within = head_within
+        self._head_by = anyio.current_time() + head_within
+        self._reading: CancelScope | None = None
+        self._answering = 0
 
     async def send(self, item: bytes) -> None:
         try:
@@ -51,7 +64,27 @@ class Patient(ByteStream):
             self._writing = None
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        return await self._inner.receive(max_bytes)
+        with CancelScope(deadline=math.inf if self._answering else self._head_by) as self._reading:
+            return await self._inner.receive(max_bytes)
+        await aclose_forcefully(self._inner)
+        raise EndOfStream
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Be patient with the client in this block, in which it is answered; its head is complete."""
+        self._answering += 1
+        self._read_by(math.inf)
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            if not self._answering:
+                self._head_by = anyio.current_time() + self._head_within
+                self._read_by(self._head_by)
+
+    def _read_by(self, when: float) -> None:
+        if self._reading is not None:
+            self._reading.deadline = when
 
     async def send_eof(self) -> None:
         await self._inner.send_eof()
@@ -75,10 +108,14 @@ class Connections:
 
     Args:
         patience: Seconds that a client may leave what it is sent unread.
+        head_within: Seconds that a client may take to say what it wants.
+        most: How many there may be at once; further ones are closed.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, head_within: float = HEAD_WITHIN, most: int = MOST) -> None:
         self._patience = patience
+        self._head_within = head_within
+        self._most = most
         self._open: set[Patient] = set()
         self._context: Any = None
 
@@ -116,10 +153,11 @@ class Connections:
         lock, loaded = anyio.Lock(), list[Any]()
 
         async def handle(stream: ByteStream) -> None:
-            if len(self._open) >= MOST:
+            if len(self._open) >= self._most:
                 await stream.aclose()
                 return
-            connection = Patient(stream, self._patience)
+            connection = Patient(stream, self._patience, self._head_within)
+            _current.set(connection)
             self._open.add(connection)
             try:
                 async with lock:
@@ -145,7 +183,13 @@ class Connections:
         config.graceful_timeout = GRACE
         self._context = self._context or WorkerContext(None)
         app: Any = make()
-        return tcp_server_handler(wrap_app(app, 0, "asgi"), config, self._context, ConnectionState({}))
+
+        async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+            with _current.get().answering():
+                await app(scope, receive, send)
+
+        wrapped: Any = patient
+        return tcp_server_handler(wrap_app(wrapped, 0, "asgi"), config, self._context, ConnectionState({}))
 
 
-__all__ = ["GRACE", "MOST", "NEEDED", "STALLED_AFTER", "Connections", "Patient"]
+__all__ = ["GRACE", "HEAD_WITHIN", "MOST", "NEEDED", "STALLED_AFTER", "Connections", "Patient"]
