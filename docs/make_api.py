@@ -125,7 +125,9 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
         value = field.default_factory()
     if value is msgspec.NODEFAULT:
         return "required"
-    return "" if value is None or value is msgspec.UNSET else f"`{msgspec.json.encode(value).decode()}`"
+    if value is None or value is msgspec.UNSET:
+        return ""
+    return f"`{msgspec.json.encode(value, enc_hook=str).decode()}`"
 
 
 def component_lines(name: str, cls: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from headrace.exceptions import ConfigError
+from headrace.model.secret import Secret
 from headrace.model.settings import can_convert, convert_settings
 
 
@@ -56,6 +57,20 @@ class Plain:
     size: int
     unit: str = "C"
     computed: int = dataclasses.field(default=0, init=False)
+
+
+class Login(msgspec.Struct):
+    password: Secret = Secret("")
+
+
+def test_a_text_becomes_the_declared_secret_which_is_not_shown() -> None:
+    made = convert_settings({"password": "hush"}, Login)
+    assert made.password == "hush"
+    assert repr(made) == "Login(password=<secret>)"
+    kept = Secret("hush", "${file:password}")
+    assert convert_settings({"password": kept}, Login).password is kept
+    with pytest.raises(ConfigError, match="Expected `Secret`, got `int`"):
+        convert_settings({"password": 5}, Login)
 
 
 def test_a_mapping_becomes_the_declared_type() -> None:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
+    from .postgres_source import PostgresSource
     from .schedule import CronSource, TimerSource
     from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
+    from .sqlite_source import SqliteSource
     from .transforms import Filter, Map
     from .validate import Validate
     from .window import Window
@@ -44,10 +46,12 @@ _HOMES = {
     "Map": "transforms",
     "Merge": "merge",
     "Parse": "parsing",
+    "PostgresSource": "postgres_source",
     "RateLimit": "pacing",
     "Route": "shaping",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
+    "SqliteSource": "sqlite_source",
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
@@ -74,10 +78,12 @@ __all__ = [
     "Map",
     "Merge",
     "Parse",
+    "PostgresSource",
     "RateLimit",
     "Route",
     "Sample",
     "SqliteSink",
+    "SqliteSource",
     "Throttle",
     "TimerSource",
     "Validate",

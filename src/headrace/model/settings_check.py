@@ -14,6 +14,7 @@ import msgspec
 from headrace.exceptions import ConfigError
 
 from .endpoint import did_you_mean
+from .secret import Secret
 from .settings_pydantic import pydantic_errors, validate
 from .settings_shape import Shape, is_pydantic, shape_of
 
@@ -50,11 +51,11 @@ def read_settings(config: Any, into: Any) -> tuple[Any, Errors]:
 
 
 def decode(kind: Any, value: Any) -> Any:
-    """Make what msgspec cannot make by itself: a path of a text, a pydantic model of a mapping."""
+    """Make what msgspec cannot make by itself: a path or a secret of a text, a pydantic model of a mapping."""
     if is_pydantic(kind):
         return validate(kind, value)
-    is_path = isinstance(kind, type) and issubclass(kind, PurePath)
-    return kind(value) if is_path and isinstance(value, str) else value
+    is_text = isinstance(kind, type) and issubclass(kind, (PurePath, Secret))
+    return kind(value) if is_text and type(value) is str else value
 
 
 def _convert(value: Any, kind: Any) -> Any:

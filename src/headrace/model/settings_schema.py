@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .secret import Secret
 from .settings_shape import is_pydantic, shape_of
 
 Schema = dict[str, Any]
@@ -215,7 +216,7 @@ def _leaf(kind: Any, inner: dict[str, Schema]) -> Schema:
 
 
 def _hook(kind: Any) -> Schema:
-    return {"type": "string"} if isinstance(kind, type) and issubclass(kind, PurePath) else {}
+    return {"type": "string"} if isinstance(kind, type) and issubclass(kind, (PurePath, Secret)) else {}
 
 
 def _with_default(schema: Schema, default: Callable[[], Any]) -> Schema:
