@@ -37,7 +37,7 @@ from headrace.model.blueprint import CODES
 HERE = Path(__file__).parent
 BLUEPRINTS = HERE.parent / "blueprints"
 BACKENDS = ("asyncio", "trio")
-EXAMPLES = 300
+EXAMPLES = 120
 PROBLEM = re.compile(r":\d+:\d+: (error|warning) ([EW]\d{3}) ")
 UNREACHABLE: dict[str, str] = {}
 """The codes that no text of a blueprint causes, and why."""
@@ -296,7 +296,7 @@ def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same
     written = Counter[str]()
 
     @settings(
-        max_examples=100,
+        max_examples=40,
         derandomize=True,
         deadline=None,
         database=None,
