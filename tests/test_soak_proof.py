@@ -24,12 +24,12 @@ def silent_log() -> Iterator[None]:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_nothing_is_lost_while_components_crash_all_the_time(backend: str) -> None:
     said: list[str] = []
-    soak = Soak(15_000, every=0.01, say=said.append)
+    soak = Soak(6_000, every=0.01, say=said.append)
     report = anyio.run(soak.run, backend=backend)
     assert soak.verdict(report) == []
-    assert soak.crashes >= 40
+    assert soak.crashes >= 15
     assert any(one.redelivered for one in report.restarts)
-    assert "15,000" in report.summary()
+    assert "6,000" in report.summary()
 
 
 def test_the_proof_tells_what_is_not_kept() -> None:

@@ -37,7 +37,7 @@ from headrace.model.blueprint import CODES
 HERE = Path(__file__).parent
 BLUEPRINTS = HERE.parent / "blueprints"
 BACKENDS = ("asyncio", "trio")
-EXAMPLES = 300
+EXAMPLES = 220
 PROBLEM = re.compile(r":\d+:\d+: (error|warning) ([EW]\d{3}) ")
 UNREACHABLE: dict[str, str] = {}
 """The codes that no text of a blueprint causes, and why."""
@@ -296,7 +296,7 @@ def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same
     written = Counter[str]()
 
     @settings(
-        max_examples=100,
+        max_examples=60,
         derandomize=True,
         deadline=None,
         database=None,
@@ -323,4 +323,4 @@ def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same
         written["yes"] += 1
 
     one()
-    assert written["yes"] > 50, written
+    assert written["yes"] > 30, written

@@ -208,7 +208,8 @@ def check_books(report: ShutdownReport, raw: sqlite3.Connection) -> None:
     assert report.exit_code() == 0
 
 
-@pytest.mark.timeout(600)  # a third of a million rows, under coverage
+@pytest.mark.timeout(600)  # a third of a million rows; on trio `.ci/run` runs them, and other tests a slice
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_the_tables_of_the_whole_demo_are_what_sql_says(
     whole: sqlite3.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

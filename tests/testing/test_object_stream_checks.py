@@ -541,6 +541,9 @@ BROKEN: dict[str, tuple[Make, tuple[str, ...]]] = {
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    "anyio_backend", ["asyncio"]
+)  # it is the suite that is tested; whole streams pass on both
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_broken_stream_is_caught_by_the_facts_it_breaks(name: str) -> None:
     make, facts = BROKEN[name]
