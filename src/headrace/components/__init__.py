@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
+    from .postgres_sink import PostgresSink
     from .postgres_source import PostgresSource
     from .schedule import CronSource, TimerSource
     from .shaping import Batch, FlatMap, Route
@@ -46,6 +47,7 @@ _HOMES = {
     "Map": "transforms",
     "Merge": "merge",
     "Parse": "parsing",
+    "PostgresSink": "postgres_sink",
     "PostgresSource": "postgres_source",
     "RateLimit": "pacing",
     "Route": "shaping",
@@ -78,6 +80,7 @@ __all__ = [
     "Map",
     "Merge",
     "Parse",
+    "PostgresSink",
     "PostgresSource",
     "RateLimit",
     "Route",

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.types.json import JsonDumper, set_json_dumps
+from psycopg.types.json import set_json_dumps
 
 from headrace.exceptions import ConfigError, HeadraceError, UnavailableError
 from headrace.model.secret import Redactor
@@ -88,7 +88,6 @@ class PostgresConnection:
             raise UnavailableError(f"{self.what}: cannot connect: was told to give up") from None
         finally:
             self._attempt = None
-        made.adapters.register_dumper(dict, JsonDumper)
         set_json_dumps(msgspec.json.encode, made)
         return made
 

@@ -243,10 +243,10 @@ class PostgresTable:
         )
 
     def _with_json(self, values: Values) -> Values:
-        """Wrap the lists that are meant as JSON: else they are arrays. Text is taken for JSON already."""
+        """Wrap what is meant as JSON: else lists are arrays. Text is taken for JSON already."""
         made = list(values)
         for place in self._json:
-            if isinstance(made[place], list):
+            if isinstance(made[place], list | dict):
                 made[place] = Json(made[place])
         return tuple(made)
 
