@@ -216,7 +216,10 @@ async def test_what_is_no_row_at_all_is_rejected(run_through: Any, postgres: Pos
     [
         ({"table": "nothing"}, "there is no table 'nothing'; make it, or set create_table"),
         ({"columns": ["id", "nane"]}, "table 't' has no column 'nane', did you mean 'name'"),
-        ({"mode": "upsert", "primary_key": ["name"], "columns": ["name"]}, "no unique or exclusion constraint"),
+        (
+            {"mode": "upsert", "primary_key": ["name"], "columns": ["name"]},
+            "no unique or exclusion constraint",
+        ),
         ({"password": "secret-of-mine"}, "password authentication failed"),
         (
             {"table": "u", "create_table": True, "columns": {"a": "nonsense"}},
@@ -286,7 +289,7 @@ async def test_a_server_that_is_killed_gets_all_rows_once_it_is_back(
     async with running(postgres, columns=["id"], batch_size=20, **keyed) as (system, told, sink):
 
         async def send() -> None:
-            for number in range(1000):
+            for number in range(300):
                 await told.out.send({"id": number})
                 await anyio.sleep(0.0001)
 
@@ -295,7 +298,7 @@ async def test_a_server_that_is_killed_gets_all_rows_once_it_is_back(
 
         async with anyio.create_task_group() as sending:
             sending.start_soon(send)
-            await until(lambda: acknowledged() >= 200)
+            await until(lambda: acknowledged() >= 100)
             postgres.kill()
             before = acknowledged()
             await until(lambda: sink._server.is_away)
@@ -305,10 +308,10 @@ async def test_a_server_that_is_killed_gets_all_rows_once_it_is_back(
             assert "sink: postgresql at 127.0.0.1" in health.reason
             postgres.start()
             assert len(set(content(postgres, "id"))) >= before
-        await until(lambda: acknowledged() == 1000)
+        await until(lambda: acknowledged() == 300)
         assert (await system.check_health()).ready
         assert sink._server.losses == 1
-    assert sorted(set(content(postgres, "id"))) == [(n,) for n in range(1000)]
+    assert sorted(set(content(postgres, "id"))) == [(n,) for n in range(300)]
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(postgres: Postgres) -> None:

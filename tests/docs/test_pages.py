@@ -34,7 +34,12 @@ _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
 @pytest.mark.parametrize("page", PLAYED)
-def test_a_page_does_what_it_says(page: str, blocks: Any, player: Any) -> None:
+def test_a_page_does_what_it_says(
+    page: str, blocks: Any, player: Any, request: pytest.FixtureRequest
+) -> None:
+    if "DATABASE_URL" in (ROOT / page).read_text(encoding="utf-8"):
+        server = request.getfixturevalue("postgres")
+        player.environment |= {"DATABASE_URL": server.url, "PGPASSWORD": server.password}
     player.play(blocks(page))
 
 

@@ -38,6 +38,8 @@ _GONE = 20.0  # seconds until its processes have ended; each does as soon as it 
 class Postgres(ServerProcess):
     """A PostgreSQL server that asks for a password, with one database; its folder is its own, and goes with it."""
 
+    password = PASSWORD
+
     def __init__(self) -> None:
         # not under pytest's folder, which only this user may enter: root's server runs as somebody else
         super().__init__(Path(tempfile.mkdtemp(prefix="headrace-postgres-")))
