@@ -6,8 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from headrace.edges.sqlite_tables import SqliteTable
-
 from .table_sink import Table, TableSink
 
 
@@ -56,6 +54,8 @@ class SqliteSink(TableSink):
     config: Config
 
     def _make_table(self) -> Table:
+        from headrace.edges.sqlite_tables import SqliteTable
+
         settings = self.config
         return SqliteTable(
             settings.path,
