@@ -41,7 +41,8 @@ class PostgresSink(TableSink):
         """Settings of a PostgreSQL sink.
 
         Attributes:
-            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it.
+            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it; it is not
+                shown, because it may have a password.
             password: The password; where it is empty libpq looks at ``PGPASSWORD`` and ``~/.pgpass``.
             table: The table.
             schema: Its schema; found by the server's search path where it is empty.
@@ -56,7 +57,7 @@ class PostgresSink(TableSink):
             connect_timeout: Seconds to connect in.
         """
 
-        url: str
+        url: Secret
         password: Secret = Secret("")
         table: str
         schema: str = ""
