@@ -436,7 +436,7 @@ async def test_a_write_that_waits_for_a_lock_keeps_no_cancellation_waiting(
 ) -> None:
     from headrace.components import postgres_sink
 
-    monkeypatch.setattr(PostgresSink, "patience", 0.05)
+    monkeypatch.setattr(postgres_sink, "_PATIENCE", 0.05)
     monkeypatch.setattr(postgres_sink, "_LAST_WRITE", 0.05)
     postgres.rows(TABLE)
     waiting = (

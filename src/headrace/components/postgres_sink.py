@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
+from headrace.edges.interruptible_thread import InterruptibleThread
 from headrace.exceptions import ConfigError, HeadraceError, MissingExtraError, UnavailableError
 from headrace.model.secret import Secret
 
 from .connection import Connection
 from .table_sink import Table, TableSink
 
+_PATIENCE = 1.0  # seconds that a write may go on after a cancellation, before it is interrupted
 _LAST_WRITE = 2.0  # seconds for what a cancellation has left
 
 
@@ -34,8 +36,6 @@ class PostgresSink(TableSink):
         ConfigError: The settings do not fit.
         MissingExtraError: The package psycopg is missing.
     """
-
-    patience: ClassVar[float] = 1.0
 
     class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Settings of a PostgreSQL sink.
@@ -84,6 +84,7 @@ class PostgresSink(TableSink):
         )
         self._server = Connection(connection.what)
         self._known_type = type_of
+        self._interrupt = connection.interrupt
         return PostgresTable(
             connection,
             settings.table,
@@ -92,6 +93,9 @@ class PostgresSink(TableSink):
             primary_key=settings.primary_key,
             create=settings.create_table,
         )
+
+    def _make_thread(self) -> InterruptibleThread:
+        return InterruptibleThread(self._interrupt, patience=_PATIENCE)
 
     def _type_of(self, value: object) -> str:
         return self._known_type(value) if self.config.create_table else ""

@@ -153,14 +153,6 @@ class PostgresTable:
                 return self._write_the_good(connection, rows, error)
             return []
 
-    def interrupt(self, since: float = 0.0) -> None:
-        """Have what runs in the other thread end.
-
-        Args:
-            since: Seconds since the first time.
-        """
-        self._connection.interrupt(since)
-
     def close(self) -> None:
         """Close the connection; may be called twice."""
         self._connection.close()
