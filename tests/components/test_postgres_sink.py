@@ -131,6 +131,25 @@ async def test_given_types_and_a_key_are_those_of_the_table(run_through: Any, po
     assert "duplicate key value violates unique constraint" in seen.reasons[0]
 
 
+async def test_a_table_that_another_makes_at_that_moment_is_taken(postgres: Postgres) -> None:
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'headrace' AND wait_event_type = 'Lock'"
+    )
+    with postgres.connected() as other:
+        other.execute("BEGIN")
+        other.execute(TABLE)
+        async with running(postgres, create_table=True, columns={"id": "integer", "name": "text"}) as (
+            _,
+            told,
+            sink,
+        ):
+            await until(lambda: bool(postgres.rows(waiting)))
+            other.execute("COMMIT")
+            await told.out.send(ROWS[0])
+            await until(lambda: sink.written == 1)
+    assert content(postgres) == [(1, "one")]
+
+
 async def test_of_several_rows_with_a_key_the_last_is_there(run_through: Any, postgres: Postgres) -> None:
     postgres.rows(TABLE)
     config = settings(postgres, mode="upsert", primary_key=["id"])

@@ -166,8 +166,13 @@ class PostgresTable:
     def _prepared(self) -> psycopg.Connection[Any]:
         connection = self._connection.open()
         if connection is not self._ready:
-            with connection.transaction():
-                self._look_at_table(connection)
+            try:
+                with connection.transaction():
+                    self._look_at_table(connection)
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                # IF NOT EXISTS does not see what another transaction is about to make
+                with connection.transaction():
+                    self._look_at_table(connection)
             self._ready = connection
         return connection
 
