@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,7 +44,7 @@ def types(server: Postgres) -> dict[str, str]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(20):
         while not condition():  # noqa: ASYNC110 - what a server does sets no event of ours
             await anyio.sleep(0.005)
 
@@ -126,6 +129,25 @@ async def test_given_types_and_a_key_are_those_of_the_table(run_through: Any, po
     assert content(postgres) == [(1, Decimal("2.50"), ["x", "y"], True)]
     assert types(postgres)["b"] == "boolean"
     assert "duplicate key value violates unique constraint" in seen.reasons[0]
+
+
+async def test_a_table_that_another_makes_at_that_moment_is_taken(postgres: Postgres) -> None:
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'headrace' AND wait_event_type = 'Lock'"
+    )
+    with postgres.connected() as other:
+        other.execute("BEGIN")
+        other.execute(TABLE)
+        async with running(postgres, create_table=True, columns={"id": "integer", "name": "text"}) as (
+            _,
+            told,
+            sink,
+        ):
+            await until(lambda: bool(postgres.rows(waiting)))
+            other.execute("COMMIT")
+            await told.out.send(ROWS[0])
+            await until(lambda: sink.written == 1)
+    assert content(postgres) == [(1, "one")]
 
 
 async def test_of_several_rows_with_a_key_the_last_is_there(run_through: Any, postgres: Postgres) -> None:
@@ -280,6 +302,7 @@ def test_without_psycopg_it_says_what_to_install(
 # --- the server goes away ------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 async def test_a_server_that_is_killed_gets_all_rows_once_it_is_back(
     run_through: Any, postgres: Postgres, mode: str
@@ -353,6 +376,66 @@ async def test_a_full_disk_is_waited_for(postgres: Postgres) -> None:
     assert content(postgres) == [(1, "one")]
 
 
+class Cutter:
+    """Stands between a client and a server, and hangs up on the client once, when the server has committed."""
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.cut = threading.Event()
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # it is closed
+                return
+            pump = threading.Thread(target=self._pump, args=(client, socket.create_connection(self._server)))
+            pump.start()
+            self._threads.append(pump)
+
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        commits = copies = False
+        with client, server:
+            while True:
+                for one in select.select([client, server], [], [])[0]:
+                    data = one.recv(65536)
+                    copies = copies or (one is client and b"COPY" in data)
+                    commits = commits or (one is client and copies and b"COMMIT" in data)
+                    if not data or (one is server and commits and not self.cut.is_set()):
+                        self.cut.set()
+                        return
+                    (server if one is client else client).sendall(data)
+
+    def close(self) -> None:
+        """Take no more connections, and wait until those there are have ended."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(30)
+
+
+@pytest.mark.parametrize(("mode", "times"), [("append", 2), ("upsert", 1)])
+async def test_a_batch_whose_commit_nobody_has_heard_of_is_written_again(
+    postgres: Postgres, mode: str, times: int
+) -> None:
+    postgres.rows(TABLE if mode == "upsert" else "CREATE TABLE t (id integer, name text)")
+    keyed = {"mode": mode, "primary_key": ["id"]} if mode == "upsert" else {}
+    cutter = Cutter(postgres.port)
+    url = postgres.url.replace(str(postgres.port), str(cutter.port))
+    async with running(postgres, **keyed, url=url) as (system, told, sink):
+        await told.out.send(ROWS[0])
+        await until(lambda: system.ledger().edges[0].acknowledged == 1)
+        assert sink._server.losses == 1
+        assert sink.written == 1
+    cutter.close()
+    assert cutter.cut.is_set()
+    assert content(postgres) == [(1, "one")] * times
+
+
 # --- the end -------------------------------------------------------------------------------------------
 
 
@@ -372,7 +455,7 @@ async def test_a_write_that_waits_for_a_lock_keeps_no_cancellation_waiting(
 ) -> None:
     from headrace.components import postgres_sink
 
-    monkeypatch.setattr(PostgresSink, "patience", 0.05)
+    monkeypatch.setattr(postgres_sink, "_PATIENCE", 0.05)
     monkeypatch.setattr(postgres_sink, "_LAST_WRITE", 0.05)
     postgres.rows(TABLE)
     waiting = (

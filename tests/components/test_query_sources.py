@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import anyio
 import pytest
 from tests.servers.postgres import PASSWORD, Postgres
 
-from headrace import HarnessComponent, In, System, SystemFailed
+from headrace import Backoff, HarnessComponent, In, RestartPolicy, System, SystemFailed
 from headrace.components import PostgresSource, SqliteSource
 from headrace.components.positions import DonePosition, PositionFile
 from headrace.edges.postgres import connection
@@ -111,10 +111,12 @@ class Keep(HarnessComponent):
                 self.in_.ack(row)
 
 
-def line(database: Database, config: dict[str, Any], up_to: int = 10**9) -> tuple[System, Keep, Any]:
+def line(
+    database: Database, config: dict[str, Any], up_to: int = 10**9, restart: Any = None
+) -> tuple[System, Keep, Any]:
     """Return a system of a source and what keeps its rows."""
     system = System("line", buffer_size=10)
-    source: Any = system.add("source", database.source, config).component
+    source: Any = system.add("source", database.source, config, restart=restart).component
     keep = Keep("keep", up_to)
     system.add("keep", keep)
     system.connect("source.out", "keep.in")
@@ -123,7 +125,7 @@ def line(database: Database, config: dict[str, Any], up_to: int = 10**9) -> tupl
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(20):
         while not condition():  # noqa: ASYNC110 - what a server does sets no event of ours
             await anyio.sleep(0.005)
 
@@ -210,6 +212,34 @@ async def test_the_next_run_goes_on_behind_what_was_acknowledged(database: Datab
     system, keep, _ = line(database, config)
     await system.run()
     assert keep.ids == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_source_that_is_restarted_goes_on_where_its_position_is_kept(
+    tmp_path: Path, kept: bool
+) -> None:
+    lives: list[int] = []
+
+    class Counted(SqliteSource):
+        async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
+            await super().setup(harness_context)
+            lives.append(self.context.restarts)
+
+    database: Any = Sqlite(tmp_path / "in.db")
+    database.source = Counted
+    table(database, 3)
+    more = {"position_file": str(tmp_path / "position")} if kept else {}
+    config = query(database, growing_column="id", poll_every=0.01, **more)
+    system, keep, _ = line(database, config, restart=RestartPolicy(max_restarts=1000, backoff=Backoff(0.01)))
+    async with anyio.create_task_group() as group:
+        await group.start(system.run)
+        await until(lambda: len(keep.ids) == 3)
+        database.run("ALTER TABLE t RENAME TO u")
+        await until(lambda: len(lives) > 1)
+        database.run("ALTER TABLE u RENAME TO t", "INSERT INTO t VALUES (4, 2, 'four')")
+        await until(lambda: 4 in keep.ids)
+        await system.stop()
+    assert keep.ids == ([1, 2, 3, 4] if kept else [1, 2, 3, 1, 2, 3, 4])
 
 
 async def test_a_position_may_be_a_time(run_through: Any, postgres: Postgres, tmp_path: Path) -> None:

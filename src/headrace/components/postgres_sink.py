@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
+from headrace.edges.interruptible_thread import InterruptibleThread
 from headrace.exceptions import ConfigError, HeadraceError, MissingExtraError, UnavailableError
 from headrace.model.secret import Secret
 
 from .connection import Connection
 from .table_sink import Table, TableSink
 
+_PATIENCE = 1.0  # seconds that a write may go on after a cancellation, before it is interrupted
 _LAST_WRITE = 2.0  # seconds for what a cancellation has left
 
 
@@ -35,13 +37,12 @@ class PostgresSink(TableSink):
         MissingExtraError: The package psycopg is missing.
     """
 
-    patience: ClassVar[float] = 1.0
-
     class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Settings of a PostgreSQL sink.
 
         Attributes:
-            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it.
+            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it; it is not
+                shown, because it may have a password.
             password: The password; where it is empty libpq looks at ``PGPASSWORD`` and ``~/.pgpass``.
             table: The table.
             schema: Its schema; found by the server's search path where it is empty.
@@ -56,7 +57,7 @@ class PostgresSink(TableSink):
             connect_timeout: Seconds to connect in.
         """
 
-        url: str
+        url: Secret
         password: Secret = Secret("")
         table: str
         schema: str = ""
@@ -83,6 +84,7 @@ class PostgresSink(TableSink):
         )
         self._server = Connection(connection.what)
         self._known_type = type_of
+        self._interrupt = connection.interrupt
         return PostgresTable(
             connection,
             settings.table,
@@ -91,6 +93,9 @@ class PostgresSink(TableSink):
             primary_key=settings.primary_key,
             create=settings.create_table,
         )
+
+    def _make_thread(self) -> InterruptibleThread:
+        return InterruptibleThread(self._interrupt, patience=_PATIENCE)
 
     def _type_of(self, value: object) -> str:
         return self._known_type(value) if self.config.create_table else ""

@@ -35,7 +35,8 @@ class PostgresSource(QuerySource):
         """Settings of a PostgreSQL source.
 
         Attributes:
-            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it.
+            url: ``postgresql://user@host:port/database``, or ``host=... dbname=...`` as libpq takes it; it is not
+                shown, because it may have a password.
             password: The password; where it is empty libpq looks at ``PGPASSWORD`` and ``~/.pgpass``.
             query: The query; where there are parameters, ``%(name)s`` stands for one and ``%%`` for a per cent.
             parameters: The parameters by name.
@@ -47,7 +48,7 @@ class PostgresSource(QuerySource):
             connect_timeout: Seconds to connect in.
         """
 
-        url: str
+        url: Secret
         password: Secret = Secret("")
         query: str
         parameters: dict[str, Any] = {}

@@ -87,10 +87,9 @@ class QuerySource(HarnessComponent):
         """
         await super().setup(harness_context)
         self._server.begin(self.context)
+        self._after = None
         if self._file is not None:
-            if self.context.restarts == 0:
-                self._written = await anyio.to_thread.run_sync(self._file.read)
-            self._after = self._written
+            self._after = self._written = await self._in_thread(self._file.read)
             self._done = DonePosition(self._after)
         try:
             await self._call(self._query.open)
@@ -208,13 +207,18 @@ class QuerySource(HarnessComponent):
         """Keep how far everything was done with, and close the database and the streams."""
         try:
             with anyio.CancelScope(shield=True):
-                await self._keep_position()
-                if self._settlements is not None:
-                    self._settlements.close()
-                    self._settlements = None
-                await self._in_thread(self._query.close)
+                await self._close()
         finally:
             await super().cleanup()
+
+    async def _close(self) -> None:
+        try:
+            await self._keep_position()
+        finally:
+            if self._settlements is not None:
+                self._settlements.close()
+                self._settlements = None
+            await self._in_thread(self._query.close)
 
     async def health_check(self) -> dict[str, Any]:
         """Add whether the database is there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -29,8 +29,6 @@ class Table(Protocol):
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, str]]: ...
 
-    def interrupt(self, since: float = 0.0) -> None: ...
-
     def close(self) -> None: ...
 
 
@@ -48,8 +46,6 @@ class TableSink(HarnessComponent):
     in_: In[Row]
     rejected: Out[Rejected[Any]]
     accumulates = False  # what is not written comes again
-    patience: ClassVar[float] = float("inf")
-    """Seconds that a write may go on after a cancellation, before it is interrupted."""
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
@@ -62,11 +58,14 @@ class TableSink(HarnessComponent):
         self._table = self._make_table()
         if settings.columns is not None:
             self._table.check(self._columns_wanted())
-        self._thread = InterruptibleThread(self._table.interrupt, patience=self.patience)
+        self._thread = self._make_thread()
         self._begin()
 
     def _make_table(self) -> Table:
         raise NotImplementedError
+
+    def _make_thread(self) -> InterruptibleThread:
+        return InterruptibleThread(None)  # a write to a file ends soon
 
     def _type_of(self, value: object) -> str:
         """Return the SQL type of a column that nobody gave one, by a value of the first row; empty for none."""

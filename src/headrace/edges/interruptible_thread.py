@@ -23,13 +23,12 @@ class InterruptibleThread:
 
     Args:
         interrupt: Ends what the call waits for, so that it raises. It is called in another thread, again and again
-            until the call has ended, with the seconds since the first time.
+            until the call has ended, with the seconds since the first time. Where it is None nothing does.
         patience: Seconds that a call may go on after a cancellation before it is interrupted.
     """
 
-    def __init__(self, interrupt: Callable[[float], None], *, patience: float = 0.0) -> None:
+    def __init__(self, interrupt: Callable[[float], None] | None, *, patience: float = 0.0) -> None:
         self.patience = patience
-        self.interrupted = False
         self._interrupt = interrupt
         self._limiter = CapacityLimiter(1)
         self._ended: anyio.Event | None = None
@@ -53,7 +52,6 @@ class InterruptibleThread:
             wait_stop: Returns when they are to be interrupted without.
         """
         raised: Exception | None = None
-        self.interrupted = False
         async with anyio.create_task_group() as watching:
             watching.start_soon(self._watch, wait_stop)
             try:
@@ -74,14 +72,16 @@ class InterruptibleThread:
                 await self._end_call(patience)
 
     async def _end_call(self, patience: float) -> None:
+        interrupt = self._interrupt
+        if interrupt is None:
+            return
         began = anyio.current_time()
         wait = patience
         while (ended := self._ended) is not None:
             with anyio.move_on_after(wait):
                 await ended.wait()
                 return
-            self.interrupted = True
-            await anyio.to_thread.run_sync(self._interrupt, anyio.current_time() - began - patience)
+            await anyio.to_thread.run_sync(interrupt, anyio.current_time() - began - patience)
             wait = _AGAIN
 
 

@@ -130,15 +130,6 @@ class SqliteTable:
                 return self._write_singly(rows)
             return []
 
-    def interrupt(self, since: float = 0.0) -> None:
-        """Have what runs in the other thread end, and its transaction with it.
-
-        Args:
-            since: Is of no account.
-        """
-        if self._connection is not None:
-            self._connection.interrupt()
-
     def close(self) -> None:
         """Close the database; may be called twice."""
         if self._connection is not None:

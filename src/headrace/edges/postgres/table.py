@@ -153,14 +153,6 @@ class PostgresTable:
                 return self._write_the_good(connection, rows, error)
             return []
 
-    def interrupt(self, since: float = 0.0) -> None:
-        """Have what runs in the other thread end.
-
-        Args:
-            since: Seconds since the first time.
-        """
-        self._connection.interrupt(since)
-
     def close(self) -> None:
         """Close the connection; may be called twice."""
         self._connection.close()
@@ -174,8 +166,13 @@ class PostgresTable:
     def _prepared(self) -> psycopg.Connection[Any]:
         connection = self._connection.open()
         if connection is not self._ready:
-            with connection.transaction():
-                self._look_at_table(connection)
+            try:
+                with connection.transaction():
+                    self._look_at_table(connection)
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                # IF NOT EXISTS does not see what another transaction is about to make
+                with connection.transaction():
+                    self._look_at_table(connection)
             self._ready = connection
         return connection
 
