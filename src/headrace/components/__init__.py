@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .gateway import GatewayReplies, GatewayRequests
+    from .http_post import HttpPost
     from .http_webhook import HttpWebhook
     from .join import Join
     from .merge import Merge
@@ -43,6 +44,7 @@ _HOMES = {
     "Format": "parsing",
     "GatewayReplies": "gateway",
     "GatewayRequests": "gateway",
+    "HttpPost": "http_post",
     "HttpWebhook": "http_webhook",
     "Join": "join",
     "Map": "transforms",
@@ -77,6 +79,7 @@ __all__ = [
     "Format",
     "GatewayReplies",
     "GatewayRequests",
+    "HttpPost",
     "HttpWebhook",
     "Join",
     "Map",
