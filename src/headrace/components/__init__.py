@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .parsing import Format, Parse
     from .postgres_sink import PostgresSink
     from .postgres_source import PostgresSource
+    from .retry import Retry
     from .schedule import CronSource, TimerSource
     from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
@@ -50,6 +51,7 @@ _HOMES = {
     "PostgresSink": "postgres_sink",
     "PostgresSource": "postgres_source",
     "RateLimit": "pacing",
+    "Retry": "retry",
     "Route": "shaping",
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
@@ -83,6 +85,7 @@ __all__ = [
     "PostgresSink",
     "PostgresSource",
     "RateLimit",
+    "Retry",
     "Route",
     "Sample",
     "SqliteSink",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -13,11 +12,11 @@ import msgspec
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.authoring.ports import In, Out
-from headrace.exceptions import ComponentError, ComponentTypeError, ConfigError, MissingExtraError
+from headrace.exceptions import ComponentError, ConfigError, MissingExtraError
 from headrace.model.message import Rejected
-from headrace.runtime.registry import Registry
 
 from .batches import work_in_batches
+from .named import named
 
 _MOST_TOLD = 3  # mistakes of a message in a reason
 
@@ -62,7 +61,7 @@ class Validate(HarnessComponent):
         if (settings.type is None) == (settings.schema is None):
             raise ConfigError("give either type or schema", field="type")
         if settings.schema is None:
-            self._check = self._by_type(_found(settings.type))
+            self._check = self._by_type(named(settings.type, "type"))
             return
         for field, default in (("convert", False), ("strict", True)):
             if getattr(settings, field) is not default:
@@ -128,24 +127,6 @@ class Validate(HarnessComponent):
             except (ValueError, RecursionError, msgspec.ValidationError) as error:
                 rejected.append(Rejected(message, str(error)))
         return good, rejected
-
-
-def _found(kind: Any) -> Any:
-    """Return the type that is meant.
-
-    Raises:
-        ConfigError: There is none of that name.
-    """
-    if not isinstance(kind, str):
-        return kind
-    module, _, attribute = kind.partition(":")
-    loaded = sys.modules.get(module)
-    if loaded is not None and hasattr(loaded, attribute):
-        return getattr(loaded, attribute)
-    try:
-        return Registry(Path.cwd()).resolve(kind if ":" in kind else f"{kind}:")
-    except ComponentTypeError as error:
-        raise ConfigError(f"type: {error}", field="type") from error
 
 
 def _read(schema: dict[str, Any] | str) -> Any:
