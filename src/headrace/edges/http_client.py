@@ -66,6 +66,21 @@ class Answer:
         return f"answered {self.status}" + (f": {text[:_SHOWN]}" if text else "")
 
 
+class _Body(httpx.AsyncByteStream):
+    """The body of a request. httpx's own is an async generator, which a broken connection leaves half-way."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = [content] if content else []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._rest:
+            raise StopAsyncIteration
+        return self._rest.pop()
+
+
 class HttpClient:
     """A client of one server, with its connections kept between requests; ``async with`` it.
 
@@ -145,16 +160,20 @@ class HttpClient:
         target = urljoin(self._url, url) if url else self._url
         try:
             with anyio.fail_after(self._timeout):
-                asking = self._client.stream(method, target, content=content or None, headers=headers)
-                async with asking as response:
+                asked = self._client.build_request(method, target, content=content or None, headers=headers)
+                asked.stream = _Body(content)
+                response = await self._client.send(asked, stream=True)
+                try:
                     body = await self._read(response)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             raise UnavailableError(f"{self.what}: no whole answer within {self._timeout:g} s") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
             said = str(error) or type(error).__name__
             raise UnavailableError(f"{self.what}: {said}") from error
         found = {name.lower(): value for name, value in response.headers.items()}
-        links = {rel: link["url"] for rel, link in response.links.items() if "url" in link}
+        links = {rel: link["url"] for rel, link in response.links.items() if rel and "url" in link}
         return Answer(response.status_code, found, body, str(response.url), links)
 
     async def _read(self, response: httpx.Response) -> bytes:
