@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
 import trio.testing
+from tests.servers.http import HttpServer
 
 from headrace import HarnessComponent, In, Out, ShutdownReport, System
 from headrace.authoring.ports import ports_of
@@ -212,3 +213,17 @@ def run_timed(anyio_backend: str) -> RunTimed:
 def in_virtual_time(anyio_backend: str) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
     """Return a function that runs something in virtual time."""
     return lambda main: run_virtually(main, anyio_backend)
+
+
+@pytest.fixture(scope="session")
+def http_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    """Return an HTTP server for all tests of a worker."""
+    with HttpServer(tmp_path_factory.mktemp("http")) as server:
+        yield server
+
+
+@pytest.fixture
+def http_server(http_process: HttpServer) -> HttpServer:
+    """Return a running HTTP server that knows of nothing; the test may kill it."""
+    http_process.reset()
+    return http_process

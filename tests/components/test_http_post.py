@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -22,19 +21,10 @@ from headrace.runtime import tracing
 ROWS = [{"id": n} for n in range(5)]
 
 
-@pytest.fixture(scope="module")
-def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
-    """Return a server that the tests of this module share."""
-    folder: Path = tmp_path_factory.mktemp("http")
-    with HttpServer(folder) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: HttpServer) -> HttpServer:
+def server(http_server: HttpServer) -> HttpServer:
     """Return a server that knows of nothing."""
-    one_server.reset()
-    return one_server
+    return http_server
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -169,7 +159,7 @@ async def test_what_cannot_be_written_is_rejected(run_through: Any, server: Http
 async def test_a_redirection_is_not_followed(run_through: Any, server: HttpServer) -> None:
     server.answer((307, {"Location": "http://127.0.0.1:1/"}, ""))
     seen = await run_through(HttpPost, {"url": server.url, "token": "hush"}, in_=ROWS[:1])
-    assert seen.reasons == [f"{server.url} answered 307"]
+    assert seen.reasons == [f"{server.url} answered 307: it is at http://127.0.0.1:1/ now"]
 
 
 async def test_what_the_server_fails_on_again_and_again_is_rejected(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .gateway import GatewayReplies, GatewayRequests
+    from .http_poll import HttpPoll
     from .http_post import HttpPost
     from .http_webhook import HttpWebhook
     from .join import Join
@@ -44,6 +45,7 @@ _HOMES = {
     "Format": "parsing",
     "GatewayReplies": "gateway",
     "GatewayRequests": "gateway",
+    "HttpPoll": "http_poll",
     "HttpPost": "http_post",
     "HttpWebhook": "http_webhook",
     "Join": "join",
@@ -79,6 +81,7 @@ __all__ = [
     "Format",
     "GatewayReplies",
     "GatewayRequests",
+    "HttpPoll",
     "HttpPost",
     "HttpWebhook",
     "Join",

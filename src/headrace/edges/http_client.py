@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -29,7 +30,7 @@ class Answer:
         status: The status code.
         headers: The headers, by names in small letters.
         body: The body.
-        url: What was asked, after redirections.
+        url: What was asked.
         links: The addresses of its ``Link`` headers, by their ``rel``.
     """
 
@@ -63,6 +64,8 @@ class Answer:
     def told(self) -> str:
         """Say for people what was answered."""
         text = " ".join(self.body.decode("utf-8", "replace").split())
+        if 300 <= self.status < 400 and "location" in self.headers:
+            return f"answered {self.status}: it is at {self.headers['location'][:_SHOWN]} now"
         return f"answered {self.status}" + (f": {text[:_SHOWN]}" if text else "")
 
 
@@ -91,7 +94,6 @@ class HttpClient:
         connections: How many requests there may be at once.
         max_body: How many bytes an answer may have.
         cut: Whether of a longer one its beginning is enough; so it is of any that tells of an error.
-        follow: Whether redirections are followed.
 
     Raises:
         ConfigError: The address is none.
@@ -106,7 +108,6 @@ class HttpClient:
         connections: int = 1,
         max_body: int = 65_536,
         cut: bool = False,
-        follow: bool = False,
     ) -> None:
         try:
             parsed = httpx.URL(url)
@@ -115,25 +116,23 @@ class HttpClient:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ConfigError("url must begin with http:// or https:// and name a host", field="url")
         try:
-            self._headers = httpx.Headers(dict(headers))
+            self._headers = httpx.Headers({"Accept-Encoding": "identity", **headers})
         except UnicodeError:
             raise ConfigError("headers must be ASCII", field="headers") from None
         if any(ord(letter) < 32 for name, value in headers.items() for letter in name + value):
             raise ConfigError("headers may not have control characters", field="headers")
+        self._origin = (parsed.scheme, parsed.netloc)
         self.what = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"  # without name, password and query
         self._url = url
         self._timeout = timeout
         self._connections = connections
         self._max_body = max_body
         self._cut = cut
-        self._follow = follow
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
-        self._client = httpx.AsyncClient(
-            headers=self._headers, timeout=None, limits=limits, follow_redirects=self._follow
-        )
+        self._client = httpx.AsyncClient(headers=self._headers, timeout=None, limits=limits)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -154,10 +153,11 @@ class HttpClient:
 
         Raises:
             UnavailableError: There is no whole answer, or not within its time.
-            HeadraceError: The answer has more bytes than it may.
+            HeadraceError: The answer has more bytes than it may, or what is asked is on another server, which
+                would see our headers.
         """
         assert self._client is not None, "async with comes first"
-        target = urljoin(self._url, url) if url else self._url
+        target = self._target(url) if url else self._url
         try:
             with anyio.fail_after(self._timeout):
                 asked = self._client.build_request(method, target, content=content or None, headers=headers)
@@ -176,16 +176,33 @@ class HttpClient:
         links = {rel: link["url"] for rel, link in response.links.items() if rel and "url" in link}
         return Answer(response.status_code, found, body, str(response.url), links)
 
+    def _target(self, link: str) -> str:
+        target = urljoin(self._url, link)
+        try:
+            wanted = httpx.URL(target)
+        except httpx.InvalidURL as error:
+            raise HeadraceError(f"{self.what}: a link is no address: {error}") from None
+        if (wanted.scheme, wanted.netloc) != self._origin:
+            raise HeadraceError(f"{self.what}: a link leads to another server, {wanted.host}")
+        return target
+
     async def _read(self, response: httpx.Response) -> bytes:
         parts: list[bytes] = []
         length = 0
-        async for part in response.aiter_bytes():
+        chunks = response.aiter_bytes()
+        async for part in chunks:
             parts.append(part)
             length += len(part)
             if length > self._max_body:
-                if response.is_success and not self._cut:
-                    raise HeadraceError(f"{self.what}: the answer has more than {self._max_body} bytes")
                 break
+        else:
+            return b"".join(parts)
+        await response.aclose()
+        with suppress(httpx.HTTPError, httpx.StreamError):  # trio minds an iteration that is left half-way
+            async for _ in chunks:
+                pass
+        if response.is_success and not self._cut:
+            raise HeadraceError(f"{self.what}: the answer has more than {self._max_body} bytes")
         return b"".join(parts)
 
 
