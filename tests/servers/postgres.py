@@ -158,11 +158,15 @@ _USER_AND_GROUP = ("postgres", "postgres")
 
 
 def _as_somebody() -> list[str]:
-    """Return what begins a command that root must not run itself."""
-    if os.geteuid() != 0:
+    """Return what begins a command that root must not run itself, and that ends when these tests are killed."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
         return []
+    if os.geteuid() != 0:
+        return [setpriv, "--pdeathsig=QUIT", "--"]
     user, group = _USER_AND_GROUP
-    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--"]
+    who = [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+    return [setpriv, *who, "--pdeathsig=QUIT", "--"]
 
 
 def _children(pid: int) -> list[int]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
+from tests.servers import ROOT
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PASSWORD, Postgres
@@ -63,3 +69,27 @@ def test_a_postgres_that_does_not_start_says_why_and_leaves_nothing_behind() -> 
         with pytest.raises(RuntimeError, match="unrecognized configuration parameter"):
             server.start()
     assert not server.folder.exists()
+
+
+def takes_connections(port: int) -> bool:
+    """Tell whether somebody listens."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_postgres_ends_with_whoever_has_started_it() -> None:
+    code = "import time; from tests.servers.postgres import Postgres; server = Postgres().__enter__()"
+    script = f"{code}; print(server.port, server.folder, flush=True); time.sleep(1000)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None
+        port, folder = starter.stdout.readline().split()
+        starter.kill()
+    try:
+        end = time.monotonic() + 30
+        while (Path(folder) / "data" / "postmaster.pid").exists() or takes_connections(int(port)):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        shutil.rmtree(folder)
