@@ -243,6 +243,19 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(server: HttpServer) 
     assert server.taken() == [1]
 
 
+async def test_a_request_is_the_same_after_a_restart(server: HttpServer) -> None:
+    """Its key tells the server that it has it: the answer had not come when the component was restarted."""
+    server.answer((503, {"Retry-After": "1000"}, ""))
+    async with running(server) as (system, told, sink):
+        await told.out.send({"id": 1})
+        await until(lambda: sink._server.is_away)
+        await system.restart_component("sink")
+        await until(lambda: system.ledger().edges[0].acknowledged == 1)
+    first, second = server.requests()
+    assert first["body"] == second["body"]
+    assert first["headers"]["Idempotency-Key"] == second["headers"]["Idempotency-Key"]
+
+
 async def test_a_server_that_does_not_answer_is_away() -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)

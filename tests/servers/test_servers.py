@@ -12,13 +12,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.servers import ROOT
+from tests.servers.http import HttpServer
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PASSWORD, Postgres
 from tests.servers.processes import ServerProcess
 
 
-@pytest.mark.parametrize("kind", [Mosquitto, NatsServer])
+@pytest.mark.parametrize("kind", [HttpServer, Mosquitto, NatsServer])
 def test_a_server_comes_back_on_its_port_after_a_kill(kind: type[ServerProcess], tmp_path: Path) -> None:
     with kind(tmp_path) as server:
         port = server.port
