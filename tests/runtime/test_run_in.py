@@ -76,8 +76,19 @@ def nothing(value: Any) -> Iterator[Any]:
     yield value
 
 
+_OTHERS: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    """Take note of the servers that other tests share: they live as long as this process."""
+    _OTHERS.clear()
+    _OTHERS.update(psutil.Process().children(recursive=True))
+
+
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """Return the processes that this test has started and that live."""
+    return [one for one in psutil.Process().children(recursive=True) if one not in _OTHERS]
 
 
 def files() -> int:
