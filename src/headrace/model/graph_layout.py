@@ -63,7 +63,7 @@ def lay_out(
     widths: Mapping[str, float],
     lines: Sequence[Line],
     labels: Sequence[float],
-    heights: Heights = Heights(),  # noqa: B008  # a value
+    heights: Heights = Heights(),
 ) -> Layout:
     """Return where everything is.
 

@@ -26,37 +26,43 @@ def browser() -> Iterator[Browser]:
         yield made
 
 
-def flights(gate: Gate | None = None, *, store_fails: bool = False) -> System:
+async def flown() -> AsyncIterator[int]:
+    """Yield flights."""
+    for number in count(1):
+        yield number
+        await anyio.sleep(0.002)
+
+
+def weather() -> Iterator[int]:
+    """Yield weather, which ends."""
+    yield from range(500)
+
+
+def arrived(number: int) -> int:
+    """Fail on some flights."""
+    if number % 50 == 0:
+        raise ValueError(f"flight {number} never arrived {MARKUP}")
+    return number
+
+
+def joined(number: int) -> int:
+    """Pass on."""
+    return number
+
+
+def by_carrier(number: int) -> None:
+    """Take."""
+
+
+def flights(gate: Gate | None = None) -> System:
     """Return a system like the flights demo, with a store that waits for a gate."""
 
-    async def flights() -> AsyncIterator[int]:
-        for number in count(1):
-            yield number
-            await anyio.sleep(0.002)
-
-    async def weather() -> AsyncIterator[int]:
-        for number in range(500):
-            yield number
-
-    def arrived(number: int) -> int:
-        if number % 50 == 0:
-            raise ValueError(f"flight {number} never arrived {MARKUP}")
-        return number
-
-    def joined(number: int) -> int:
-        return number
-
     async def store(number: int) -> None:
-        if store_fails and number == 7:
-            raise OSError(f"the disk is full {MARKUP}")
         if gate is not None:
             await gate.wait()
 
-    def by_carrier(number: int) -> None:
-        pass
-
     made = System("flights", source_grace=0.01, shutdown_timeout=0.5)
-    made.add("flights", flights)
+    made.add("flights", flown)
     made.add("weather", weather)
     made.add("arrived", arrived, attempts=1)
     made.add("joined", joined)
@@ -272,6 +278,7 @@ def test_everything_can_be_reached_by_keys(browser: Browser) -> None:
         expect(page.get_by_role("dialog")).to_contain_text("find a component")
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator("#pause")).to_be_enabled()
         page.keyboard.press("p")
         expect(page.locator("#state")).to_contain_text("paused")
 

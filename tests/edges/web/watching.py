@@ -20,11 +20,18 @@ from headrace.runtime.system_execution_harness import System
 
 TOKEN = "a-token-of-the-tests"
 SCREENSHOTS = ROOT / "build" / "ci" / "screenshots"
-_SILENT = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-GONE = re.compile("Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION")
+_SILENT = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+GONE = re.compile(
+    "Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION"
+)
 """What a browser says by itself when its server is away."""
 
 
@@ -74,9 +81,11 @@ def watched(
 
     @asynccontextmanager
     async def run() -> AsyncIterator[Served]:
-        async with serving(system, f"127.0.0.1:{port}", token=token, local=False, tick=0.1) as served:
-            async with system:
-                yield served
+        async with (
+            serving(system, f"127.0.0.1:{port}", token=token, local=False, tick=0.1) as served,
+            system,
+        ):
+            yield served
 
     with start_blocking_portal(backend) as portal:
         around = portal.wrap_async_context_manager(run())
