@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .http_post import HttpPost
     from .http_webhook import HttpWebhook
     from .join import Join
+    from .line_sources import JsonlSource, LinesSource
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
@@ -49,6 +50,8 @@ _HOMES = {
     "HttpPost": "http_post",
     "HttpWebhook": "http_webhook",
     "Join": "join",
+    "JsonlSource": "line_sources",
+    "LinesSource": "line_sources",
     "Map": "transforms",
     "Merge": "merge",
     "Parse": "parsing",
@@ -85,6 +88,8 @@ __all__ = [
     "HttpPost",
     "HttpWebhook",
     "Join",
+    "JsonlSource",
+    "LinesSource",
     "Map",
     "Merge",
     "Parse",
