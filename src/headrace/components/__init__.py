@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
+    from .file_sink import FileSink
     from .gateway import GatewayReplies, GatewayRequests
     from .http_poll import HttpPoll
     from .http_post import HttpPost
@@ -42,6 +43,7 @@ _HOMES = {
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
+    "FileSink": "file_sink",
     "Filter": "transforms",
     "FlatMap": "shaping",
     "Format": "parsing",
@@ -81,6 +83,7 @@ __all__ = [
     "CsvSource",
     "Debounce",
     "Dedupe",
+    "FileSink",
     "Filter",
     "FlatMap",
     "Format",

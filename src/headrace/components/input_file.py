@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import io
 import lzma
 import os
 import threading
@@ -172,8 +173,12 @@ class InputFile(UsedInThread):
         if path.endswith(".gz"):
             return self._opened.enter_context(cast(IO[bytes], gzip.open(path)))
         if path.endswith((".zst", ".zstd")):
-            zstandard = import_module("zstandard")
-            return self._opened.enter_context(cast(IO[bytes], zstandard.open(path, "rb")))
+            opened = self._opened.enter_context(io.FileIO(path))
+            unpacker = import_module("zstandard").ZstdDecompressor()
+            unpacked = unpacker.stream_reader(
+                opened, read_across_frames=True
+            )  # several may follow one another
+            return self._opened.enter_context(io.BufferedReader(unpacked))
         if path.endswith(".xz"):
             return self._opened.enter_context(cast(IO[bytes], lzma.open(path)))
         if path.endswith(".bz2"):
