@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from headrace import Rejected, component
 
 ERRORS = frozenset({"ERROR", "FATAL"})
-
-
-@component
-def lines(*, folder: str) -> Iterator[str]:
-    """Read the files of a folder, in the order of their names."""
-    for path in sorted(Path(folder).glob("*.log*")):
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            for line in file:
-                yield line.rstrip("\n")
 
 
 @component
@@ -43,7 +31,6 @@ def minute(window: dict[str, Any]) -> dict[str, Any]:
 @component
 def bad_line(rejected: Rejected[Any]) -> dict[str, Any]:
     """Make the row of a line that is none of ours, or has no time."""
-    line = rejected.message
-    if not isinstance(line, str):
-        line = "{time} {level} {service} {text}".format(**line)
+    row = rejected.message
+    line = row["line"] if "line" in row else "{time} {level} {service} {text}".format(**row)
     return {"line": line, "reason": rejected.reason}

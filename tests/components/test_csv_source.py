@@ -176,7 +176,43 @@ async def test_a_missing_file_fails_the_set_up_and_says_where_it_looked(
 ) -> None:
     said = await failure(run_through, path="no/such.csv")
     assert said == f"no/such.csv: no such file (looked in {Path.cwd()}); check `path`"
-    assert "cannot be read: Is a directory" in await failure(run_through, path=str(tmp_path))
+    assert await failure(run_through, path=str(tmp_path)) == f"{tmp_path}: the folder holds no file"
+    said = await failure(run_through, path=str(tmp_path / "*.csv"))
+    assert said == f"{tmp_path}/*.csv: no file matches (looked in {Path.cwd()}); check `path`"
+
+
+async def test_several_files_are_read_one_after_the_other_each_with_its_header(
+    run_through: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "b.csv").write_text("x,y\n3,4\n")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"y,x\n2,1\nbad\n"))
+    (tmp_path / ".hidden").write_text("z\n1\n")
+    expected = [{"y": "2", "x": "1"}, {"x": "3", "y": "4"}]
+    for path in (
+        str(tmp_path),
+        f"{tmp_path}/*",
+        [f"{tmp_path}/a*", f"{tmp_path}/b.csv", f"{tmp_path}/./b.csv"],
+    ):
+        seen = await run_through(CsvSource, {"path": path})
+        assert seen.out == expected
+        assert [one.reason for one in seen.rejected] == [
+            f"{tmp_path}/a.csv.gz:3: 1 fields where the header has 2"
+        ]
+
+
+async def test_a_later_file_that_cannot_be_read_fails_the_run_after_the_rows_before_it(
+    collect: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / "b.csv").write_text("")
+    system = System()
+    system.add("rows", CsvSource, path=str(tmp_path))
+    sink = collect("sink")
+    system.add("sink", sink)
+    system.connect("rows.out", "sink.in")
+    with pytest.raises(SystemFailed, match=r"b\.csv:1: no header"):
+        await system.run()
+    assert sink.messages == [{"x": "1"}]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +386,7 @@ async def _run_with(system: System, source: CsvSource, file: CsvFile, task_statu
 
     async def setup(context: Any = None) -> None:
         source.context = context
-        source._file = file
+        source._files = [file]
 
     source.setup = setup  # type: ignore[method-assign]
     await system.run(task_status=task_status)

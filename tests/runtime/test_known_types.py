@@ -21,7 +21,7 @@ def test_an_installed_type_that_cannot_be_imported_keeps_its_name(monkeypatch: p
 
 def test_a_type_says_what_it_is_and_what_it_takes() -> None:
     kind = known_type("csv_source", CsvSource)
-    assert kind.about.startswith("Sends each record of a CSV file")
+    assert kind.about.startswith("Sends each record of CSV files")
     assert kind.settings is CsvSource.Config
     assert not kind.takes_attempts
 

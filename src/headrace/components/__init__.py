@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
+    from .file_sink import FileSink
     from .gateway import GatewayReplies, GatewayRequests
     from .http_poll import HttpPoll
     from .http_post import HttpPost
     from .http_webhook import HttpWebhook
     from .join import Join
+    from .line_sources import JsonlSource, LinesSource
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parsing import Format, Parse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .sqlite_source import SqliteSource
+    from .system_metrics import SystemMetrics
     from .transforms import Filter, Map
     from .validate import Validate
     from .window import Window
@@ -40,6 +43,7 @@ _HOMES = {
     "CsvSource": "csv_source",
     "Debounce": "pacing",
     "Dedupe": "dedupe",
+    "FileSink": "file_sink",
     "Filter": "transforms",
     "FlatMap": "shaping",
     "Format": "parsing",
@@ -49,6 +53,8 @@ _HOMES = {
     "HttpPost": "http_post",
     "HttpWebhook": "http_webhook",
     "Join": "join",
+    "JsonlSource": "line_sources",
+    "LinesSource": "line_sources",
     "Map": "transforms",
     "Merge": "merge",
     "Parse": "parsing",
@@ -60,6 +66,7 @@ _HOMES = {
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "SqliteSource": "sqlite_source",
+    "SystemMetrics": "system_metrics",
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
@@ -76,6 +83,7 @@ __all__ = [
     "CsvSource",
     "Debounce",
     "Dedupe",
+    "FileSink",
     "Filter",
     "FlatMap",
     "Format",
@@ -85,6 +93,8 @@ __all__ = [
     "HttpPost",
     "HttpWebhook",
     "Join",
+    "JsonlSource",
+    "LinesSource",
     "Map",
     "Merge",
     "Parse",
@@ -96,6 +106,7 @@ __all__ = [
     "Sample",
     "SqliteSink",
     "SqliteSource",
+    "SystemMetrics",
     "Throttle",
     "TimerSource",
     "Validate",

@@ -1,11 +1,12 @@
-"""``csv_source``: the rows of a CSV file, plain, gzip or zip."""
+"""``csv_source``: the rows of CSV files, plain or packed."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -18,7 +19,10 @@ from headrace.model.message import Rejected
 
 from .csv_conversion import CsvConversion
 from .csv_file import CsvFile
+from .input_file import as_patterns, check_packing, find_files
 from .rows import Row, require_names
+
+T = TypeVar("T")
 
 BATCH = 256
 """Records a visit to the worker thread: 1.3 ms of work that holds the interpreter; the visit costs 0.1 ms."""
@@ -28,7 +32,7 @@ RUN = 64
 
 
 class CsvSource(HarnessComponent):
-    """Sends each record of a CSV file as a ``dict``, and what does not parse to ``rejected``.
+    """Sends each record of CSV files as a ``dict``, and what does not parse to ``rejected``.
 
     A file that is missing or has a wrong header fails the set-up; one that turns out to be damaged fails the
     run after the good rows before the damage. A record of the wrong length, with a value that does not
@@ -49,7 +53,8 @@ class CsvSource(HarnessComponent):
         """Settings of a CSV source.
 
         Attributes:
-            path: The file; ``.gz`` and ``.zip`` are unpacked while reading.
+            path: The file, or several: a folder, a pattern such as ``data/**/*.csv``, or a list of them; each has a
+                header of its own. ``.gz``, ``.zip``, ``.zst``, ``.bz2`` and ``.xz`` are unpacked while reading.
             member: The file inside a zip archive; needed where it holds several.
             encoding: How its text is encoded.
             delimiter: What separates fields; one character.
@@ -58,7 +63,7 @@ class CsvSource(HarnessComponent):
             columns: The columns to keep; all where not given.
         """
 
-        path: str
+        path: str | list[str]
         member: str | None = None
         encoding: str = "utf-8"
         delimiter: str = ","
@@ -70,8 +75,8 @@ class CsvSource(HarnessComponent):
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
-        if not self.config.path:
-            raise ConfigError("path is empty", hint="name the file", field="path")
+        self._patterns = as_patterns(self.config.path)
+        check_packing(self._patterns, "csv_source")
         if len(self.config.delimiter) != 1 or self.config.delimiter in '\r\n"':
             raise ConfigError("delimiter must be one character, no quote or line end", field="delimiter")
         try:
@@ -79,28 +84,36 @@ class CsvSource(HarnessComponent):
         except LookupError:
             raise ConfigError(f"encoding '{self.config.encoding}' is unknown", field="encoding") from None
         require_names(self.config.columns or (), "columns")
-        self._file: CsvFile | None = None
+        self._files: list[CsvFile] = []
+        self._thread = CapacityLimiter(1)
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
-        """Open the file and read its header.
+        """Find the files, open the first and read its header.
 
         Raises:
-            InputFileError: The file cannot be read, or its header does not fit.
+            InputFileError: There is none, it cannot be read, or its header does not fit.
         """
-        self._file = CsvFile(
-            self.config.path,
-            self._conversion,
+        paths = await self._in_thread(find_files, self._patterns)
+        self._files = [self._file(path) for path in paths]
+        await self._in_thread(self._files[0].open)
+        await super().setup(harness_context)
+
+    def _file(self, path: str) -> CsvFile:
+        return CsvFile(
+            path,
+            partial(self._conversion, path),
             member=self.config.member,
             encoding=self.config.encoding,
             delimiter=self.config.delimiter,
         )
-        await anyio.to_thread.run_sync(self._file.open, abandon_on_cancel=True, limiter=CapacityLimiter(1))
-        await super().setup(harness_context)
 
-    def _conversion(self, header: Sequence[str]) -> CsvConversion:
+    async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
+        return await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=True, limiter=self._thread)
+
+    def _conversion(self, path: str, header: Sequence[str]) -> CsvConversion:
         settings = self.config
         return CsvConversion(
-            settings.path,
+            path,
             header,
             types=settings.types,
             null_values=settings.null_values,
@@ -111,16 +124,15 @@ class CsvSource(HarnessComponent):
         """Send all rows; ends early, between two small runs of rows, when the system stops.
 
         Raises:
-            InputFileError: The file cannot be read on.
+            InputFileError: A file cannot be read (on).
         """
-        assert self._file is not None
-        limiter = CapacityLimiter(1)
-        while True:
-            rows = await anyio.to_thread.run_sync(
-                self._file.read, BATCH, abandon_on_cancel=True, limiter=limiter
-            )
-            if not rows or not await self._send(rows):
-                return
+        for number, file in enumerate(self._files):
+            if number:
+                await self._in_thread(file.open)
+            while rows := await self._in_thread(file.read, BATCH):
+                if not await self._send(rows):
+                    return
+            file.close()
 
     async def _send(self, rows: Sequence[Row | Rejected[Any]]) -> bool:
         """Send rows, the rejected ones in their places; returns whether to go on."""
@@ -134,9 +146,9 @@ class CsvSource(HarnessComponent):
         return True
 
     async def cleanup(self) -> None:
-        """Close the file and the streams."""
-        if self._file is not None:
-            self._file.close()
+        """Close the files and the streams."""
+        for file in self._files:
+            file.close()
         await super().cleanup()
 
 

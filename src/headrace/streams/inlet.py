@@ -21,7 +21,8 @@ class Inlet(Redelivering[T]):
     else might want a message (a second handle, a waiting task, a tap), chunks have one message.
 
     Attributes:
-        crowded: Whether several tasks have waited on one handle: the receive of one acknowledges what another has.
+        crowded: Whether several tasks have read by one handle at once: the receive of one acknowledges what
+            another has.
         carrier: The handle that may have a chunk with messages that are not handed over; no other has.
         readable: The edges that messages are taken from: all, unless the port is paused.
         max_unacked: How many messages each handle may have in hand, with manual acknowledgement; 0 for automatic.

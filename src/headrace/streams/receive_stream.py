@@ -47,12 +47,13 @@ class EdgeReceiveStream(HoldingStream[T]):
         waiters: The tasks that wait for a message.
     """
 
-    __slots__ = ("_final", "_pace", "waiters")
+    __slots__ = ("_final", "_loops", "_pace", "waiters")
 
     def __init__(self, inlet: Inlet[T], hand: Hand[T] | None = None) -> None:
         super().__init__(inlet, hand)
         self._pace = Pace()
         self._final = False
+        self._loops = 0  # `async for` under way
         self.waiters: list[Waiter] = []
 
     # --- receiving -------------------------------------------------------------------------------------
@@ -165,13 +166,18 @@ class EdgeReceiveStream(HoldingStream[T]):
         return self
 
     async def _messages(self) -> AsyncGenerator[T, None]:
-        while True:
-            for message in self._hand.iterator:
-                yield message
-            try:
-                await self.next_chunk(self._share_or_take)
-            except EndOfStream:
-                return
+        self._loops += 1
+        self.inlet.crowded |= self._loops > 1
+        try:
+            while True:
+                for message in self._hand.iterator:
+                    yield message
+                try:
+                    await self.next_chunk(self._share_or_take)
+                except EndOfStream:
+                    return
+        finally:
+            self._loops -= 1
 
     def receive_nowait(self) -> T:
         """Return the next message if there is one now; acknowledges the one before.
