@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .shaping import Batch, FlatMap, Route
     from .sqlite_sink import SqliteSink
     from .sqlite_source import SqliteSource
+    from .system_metrics import SystemMetrics
     from .transforms import Filter, Map
     from .validate import Validate
     from .window import Window
@@ -69,6 +70,7 @@ _HOMES = {
     "Sample": "pacing",
     "SqliteSink": "sqlite_sink",
     "SqliteSource": "sqlite_source",
+    "SystemMetrics": "system_metrics",
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
@@ -110,6 +112,7 @@ __all__ = [
     "Sample",
     "SqliteSink",
     "SqliteSource",
+    "SystemMetrics",
     "Throttle",
     "TimerSource",
     "Validate",
