@@ -8,7 +8,7 @@ from itertools import count
 
 import anyio
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from tests.edges.web.watching import TOKEN, Gate, browsing, keep, page_of, watched
 from tests.servers import free_port
 
@@ -106,6 +106,11 @@ def node(page: Page, name: str) -> str:
     return f'g.node[data-name="{name}"]'
 
 
+def fact(page: Page, name: str) -> Locator:
+    """Return the value of a fact: one of the top line, or of the details."""
+    return page.locator(f"div:has(> dt:text-is('{name}')) > dd")
+
+
 def details(page: Page, name: str) -> None:
     """Choose a component."""
     page.click(node(page, name))
@@ -119,7 +124,7 @@ def test_the_graph_appears_and_its_numbers_move(browser: Browser, backend: str) 
         assert TOKEN not in page.url
         expect(page.locator("#state")).to_contain_text("running")
         expect(page.locator("#name")).to_have_text("flights")
-        given_out = page.locator("#figures div", has_text="out").locator("dd")
+        given_out = fact(page, "out")
         expect(given_out).to_have_text(re.compile("[1-9]"))
         before = given_out.text_content() or ""
         expect(given_out).not_to_have_text(before)
@@ -162,7 +167,7 @@ def test_a_component_is_paused_restarted_and_stopped(browser: Browser, backend: 
         panel.get_by_role("button", name="Restart").click()
         keep(page, f"confirm-{backend}")
         page.get_by_role("dialog").get_by_role("button", name="Yes").click()
-        expect(panel.locator(".facts div", has_text="restarts")).to_contain_text("1")
+        expect(fact(page, "restarts")).to_have_text("1")
         details(page, "by_carrier")
         panel.get_by_role("button", name="Stop").click()
         page.get_by_role("dialog").get_by_role("button", name="Yes").click()
@@ -227,7 +232,7 @@ def test_a_component_that_crashes_shows_its_failure_and_comes_back(browser: Brow
         expect(page.locator(f"{node(page, 'source')} .badge")).to_have_text("✗ 1")
         details(page, "source")
         expect(page.locator("#details pre")).to_contain_text("ConnectionError")
-        expect(page.locator("#details .facts div", has_text="restarts")).to_contain_text("1")
+        expect(fact(page, "restarts")).to_have_text("1")
         expect(page.locator(f"{node(page, 'source')} .word")).to_have_text("running")
         assert page.locator("#details img").count() == 0
         keep(page, "failure")
@@ -376,7 +381,7 @@ def test_a_page_that_nobody_sees_asks_for_nothing(browser: Browser) -> None:
         opened(page, made.link)
         hide = "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true}); "
         page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", arg=True)
-        given_out = page.locator("#figures div", has_text="out").locator("dd")
+        given_out = fact(page, "out")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         before = given_out.text_content()
