@@ -159,6 +159,7 @@ def test_a_component_is_paused_restarted_and_stopped(browser: Browser, backend: 
         details(page, "joined")
         panel = page.locator("#details")
         panel.get_by_role("button", name="Pause").click()
+        page.get_by_role("dialog").get_by_role("button", name="Yes").click()
         expect(page.locator(f"{node(page, 'joined')} .word")).to_have_text("paused")
         panel.get_by_role("button", name="Resume").click()
         expect(page.locator(f"{node(page, 'joined')} .word")).not_to_have_text("paused")
@@ -297,6 +298,7 @@ def test_everything_can_be_reached_by_keys(browser: Browser) -> None:
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(page.locator("#pause")).to_be_enabled()
         page.keyboard.press("p")
+        page.keyboard.press("Enter")
         expect(page.locator("#state")).to_contain_text("paused")
 
 

@@ -171,11 +171,23 @@ class Page {
         const text = `${state}: in ${count(totals.taken_in)}, out ${count(totals.given_out)}, rejected ${count(totals.rejected)}, dead ${count(totals.dead)}, lost ${count(totals.lost)}`;
         return [line(...(state === "finished" || state === "stopped" ? ["check", "flow"] : ["cross", "stop"]), reason && state === "failed" ? `${text}. ${reason}` : text)];
       }
-      const lines = troubles.slice(0, 3).map((one) => line(...(["blocked", "deadlock", "loop"].includes(one.kind) ? ["square", "stop"] : ["triangle", "fill"]), one.text));
-      if (troubles.length > 3) lines.push(line("triangle", "fill", `and ${troubles.length - 3} more`));
+      const lines = troubles.map((one) => line(...(["blocked", "deadlock", "loop"].includes(one.kind) ? ["square", "stop"] : ["triangle", "fill"]), one.text));
+      if (lines.length > 1) lines[0].append(this.moreButton(lines.length - 1));
       if (!lines.length && reason) lines.push(line("triangle", "fill", `not ready: ${reason}`));
       return lines.length ? lines : [line("check", "flow", "Nothing holds anything up.")];
     });
+  }
+
+  /** All that is wrong is shown when somebody wants to know it: the page does not jump when there is more or less. */
+  moreButton(number) {
+    const place = byId("troubles");
+    const isOpen = place.classList.contains("all");
+    const toggle = ({ target }) => {
+      const isShown = place.classList.toggle("all");
+      set(target, "aria-expanded", String(isShown));
+      put(target, isShown ? "only the worst" : `and ${number} more`);
+    };
+    return el("button", { type: "button", "aria-expanded": String(isOpen), on: { click: toggle } }, isOpen ? "only the worst" : `and ${number} more`);
   }
 
   showButtons(system) {
@@ -200,7 +212,11 @@ class Page {
   }
 
   listen() {
-    const pause = () => act(`system/${this.now?.system.paused ? "resume" : "pause"}`, this.graph.system);
+    const pause = () => {
+      const name = this.graph.system;
+      if (this.now?.system.paused) return act("system/resume", name);
+      return act("system/pause", name, `Pause ${name}? Nothing is handed to any component until it is resumed.`);
+    };
     const on = (id, listener) => byId(id).addEventListener("click", listener);
     on("pause", pause);
     on("stop", () => act("system/stop", this.graph.system, `Stop ${this.graph.system}? It drains: what is on its way is finished first.`));

@@ -68,7 +68,7 @@ class ComponentPanel {
     const button = (text, what, question) =>
       el("button", { type: "button", class: what === "stop" ? "warn" : "", on: { click: () => act(`components/${encodeURIComponent(name)}/${what}`, name, question) } }, text);
     this.buttons = {
-      pause: button("Pause", "pause"),
+      pause: button("Pause", "pause", `Pause ${name}? Nothing is handed to it until it is resumed; those before it may have to wait.`),
       resume: button("Resume", "resume"),
       restart: button("Restart", "restart", `Restart ${name}? Its life ends and the next begins; what it has in hand comes again.`),
       stop: button("Stop", "stop", `Stop ${name} for good? It finishes what has arrived; the others go on.`),
