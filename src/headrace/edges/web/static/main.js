@@ -26,6 +26,7 @@ const KEYS = [
   ["Enter", "show its details"],
   ["Esc", "close the details"],
   ["+ − 0", "larger, smaller, fit"],
+  ["t", "turn the graph"],
   ["p", "pause, or resume, the system"],
   ["?", "these keys"],
 ];
@@ -34,6 +35,7 @@ const narrow = matchMedia("(max-width: 760px)");
 class Page {
   constructor() {
     this.chosen = "";
+    this.isTurned = false; // whether it goes where it would not go by itself on this screen
     this.graph = { system: "", components: [], links: [] };
     this.history = new History();
     this.canControl = false;
@@ -50,6 +52,10 @@ class Page {
     return this.feed?.now ?? null;
   }
 
+  get direction() {
+    return narrow.matches !== this.isTurned ? "down" : "right";
+  }
+
   get isRunning() {
     return !OVER.includes(this.now?.system.state) && this.now?.system.state !== "new";
   }
@@ -64,7 +70,7 @@ class Page {
   async begin() {
     const round = (this.round = (this.round ?? 0) + 1);
     try {
-      const [graph, drawing] = await Promise.all([ask("graph"), ask(`drawing?direction=${narrow.matches ? "down" : "right"}`)]);
+      const [graph, drawing] = await Promise.all([ask("graph"), ask(`drawing?direction=${this.direction}`)]);
       if (round !== this.round) return;
       this.take(graph, drawing);
       await this.askAccess();
@@ -119,9 +125,10 @@ class Page {
 
   link(word) {
     const isLost = word === "lost";
-    document.body.classList.toggle("lost", isLost);
-    set(byId("link"), "class", isLost ? "pill stop" : "pill quiet");
-    put(byId("link"), isLost ? "connection lost, retrying" : "live");
+    const isOver = this.now && !this.isRunning;
+    document.body.classList.toggle("lost", isLost && !isOver);
+    set(byId("link"), "class", isLost && !isOver ? "pill stop" : "pill quiet");
+    put(byId("link"), isLost ? (isOver ? "server gone, retrying" : "connection lost, retrying") : "live");
   }
 
   // --- the top --------------------------------------------------------------------------------------
@@ -223,6 +230,7 @@ class Page {
     on("token", async () => (await askToken()) && (await this.askAccess(), say(this.canControl ? "the token is right" : "that is not the token", !this.canControl)));
     on("help", () => this.help());
     on("fit", () => this.drawn.fit());
+    on("turn", () => ((this.isTurned = !this.isTurned), this.now && this.begin()));
     on("smaller", () => this.drawn.zoom(this.drawn.scale / 1.25));
     on("larger", () => this.drawn.zoom(this.drawn.scale * 1.25));
     byId("find").addEventListener("keydown", (event) => event.key === "Enter" && this.find(event.target.value));
@@ -233,7 +241,7 @@ class Page {
       const isTyping = event.target.matches?.("input, select, textarea");
       if (event.key === "Escape") isTyping ? event.target.blur() : this.choose("");
       if (isTyping) return;
-      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), 0: () => this.drawn.fit() };
+      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), t: () => byId("turn").click(), 0: () => this.drawn.fit() };
       if (keys[event.key]) {
         event.preventDefault();
         keys[event.key]();

@@ -22,7 +22,7 @@ export class Panel {
   nothing() {
     this.shown?.close?.();
     this.shown = null;
-    this.place.replaceChildren(el("p", { class: "empty" }, "Choose a component or a line: click it, or move with the arrow keys and press Enter."));
+    this.place.hidden = true;
   }
 
   component(name) {
@@ -36,6 +36,7 @@ export class Panel {
   show(made) {
     this.shown?.close?.();
     this.shown = made;
+    this.place.hidden = false;
     const close = el("button", { type: "button", class: "close", "aria-label": "close", on: { click: () => this.page.choose("") } }, "×");
     this.place.replaceChildren(close, ...made.parts);
     this.place.scrollTop = 0;
