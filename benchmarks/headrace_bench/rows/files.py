@@ -175,7 +175,7 @@ RACES = (
         "Parquet",
         ParquetSource,
         write_parquet,
-        {"pyarrow": read_parquet, "pyarrow, small batches": read_parquet_in_small_batches},
+        {"pyarrow": read_parquet, "pyarrow-small": read_parquet_in_small_batches},
         ("pyarrow",),
     ),
 )

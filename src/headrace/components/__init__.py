@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .system_metrics import SystemMetrics
     from .transforms import Filter, Map
     from .validate import Validate
+    from .websocket_sink import WebSocketSink
+    from .websocket_source import WebSocketSource
     from .window import Window
     from .window_join import WindowJoin
 
@@ -74,6 +76,8 @@ _HOMES = {
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
+    "WebSocketSink": "websocket_sink",
+    "WebSocketSource": "websocket_source",
     "Window": "window",
     "WindowJoin": "window_join",
 }
@@ -116,6 +120,8 @@ __all__ = [
     "Throttle",
     "TimerSource",
     "Validate",
+    "WebSocketSink",
+    "WebSocketSource",
     "Window",
     "WindowJoin",
 ]
