@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .line_sources import JsonlSource, LinesSource
     from .merge import Merge
     from .pacing import Debounce, RateLimit, Sample, Throttle
+    from .parquet_sink import ParquetSink
+    from .parquet_source import ParquetSource
     from .parsing import Format, Parse
     from .postgres_sink import PostgresSink
     from .postgres_source import PostgresSource
@@ -61,6 +63,8 @@ _HOMES = {
     "LinesSource": "line_sources",
     "Map": "transforms",
     "Merge": "merge",
+    "ParquetSink": "parquet_sink",
+    "ParquetSource": "parquet_source",
     "Parse": "parsing",
     "PostgresSink": "postgres_sink",
     "PostgresSource": "postgres_source",
@@ -104,6 +108,8 @@ __all__ = [
     "LinesSource",
     "Map",
     "Merge",
+    "ParquetSink",
+    "ParquetSource",
     "Parse",
     "PostgresSink",
     "PostgresSource",

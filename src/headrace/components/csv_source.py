@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import anyio.to_thread
 import msgspec
-from anyio import CapacityLimiter
 
-from headrace.authoring.harness_component import HarnessComponent
-from headrace.authoring.ports import Out
 from headrace.exceptions import ConfigError
-from headrace.model.message import Rejected
 
 from .csv_conversion import CsvConversion
 from .csv_file import CsvFile
-from .input_file import as_patterns, check_packing, find_files
-from .rows import Row, require_names
-
-T = TypeVar("T")
-
-BATCH = 256
-"""Records a visit to the worker thread: 1.3 ms of work that holds the interpreter; the visit costs 0.1 ms."""
-
-RUN = 64
-"""Records that are sent at once: a stop that comes meanwhile takes effect after them."""
+from .input_file import check_packing
+from .row_files import RowFilesSource
+from .rows import require_names
 
 
-class CsvSource(HarnessComponent):
+class CsvSource(RowFilesSource):
     """Sends each record of CSV files as a ``dict``, and what does not parse to ``rejected``.
 
     A file that is missing or has a wrong header fails the set-up; one that turns out to be damaged fails the
@@ -46,8 +33,7 @@ class CsvSource(HarnessComponent):
         ConfigError: The settings do not fit.
     """
 
-    out: Out[Row]
-    rejected: Out[Rejected[Any]]
+    BATCH = 256  # 1.3 ms of work that holds the interpreter; the visit costs 0.1 ms
 
     class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Settings of a CSV source.
@@ -75,7 +61,6 @@ class CsvSource(HarnessComponent):
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
-        self._patterns = as_patterns(self.config.path)
         check_packing(self._patterns, "csv_source")
         if len(self.config.delimiter) != 1 or self.config.delimiter in '\r\n"':
             raise ConfigError("delimiter must be one character, no quote or line end", field="delimiter")
@@ -84,19 +69,6 @@ class CsvSource(HarnessComponent):
         except LookupError:
             raise ConfigError(f"encoding '{self.config.encoding}' is unknown", field="encoding") from None
         require_names(self.config.columns or (), "columns")
-        self._files: list[CsvFile] = []
-        self._thread = CapacityLimiter(1)
-
-    async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
-        """Find the files, open the first and read its header.
-
-        Raises:
-            InputFileError: There is none, it cannot be read, or its header does not fit.
-        """
-        paths = await self._in_thread(find_files, self._patterns)
-        self._files = [self._file(path) for path in paths]
-        await self._in_thread(self._files[0].open)
-        await super().setup(harness_context)
 
     def _file(self, path: str) -> CsvFile:
         return CsvFile(
@@ -107,9 +79,6 @@ class CsvSource(HarnessComponent):
             delimiter=self.config.delimiter,
         )
 
-    async def _in_thread(self, fn: Callable[..., T], *args: object) -> T:
-        return await anyio.to_thread.run_sync(fn, *args, abandon_on_cancel=True, limiter=self._thread)
-
     def _conversion(self, path: str, header: Sequence[str]) -> CsvConversion:
         settings = self.config
         return CsvConversion(
@@ -119,37 +88,6 @@ class CsvSource(HarnessComponent):
             null_values=settings.null_values,
             columns=settings.columns,
         )
-
-    async def process(self) -> None:
-        """Send all rows; ends early, between two small runs of rows, when the system stops.
-
-        Raises:
-            InputFileError: A file cannot be read (on).
-        """
-        for number, file in enumerate(self._files):
-            if number:
-                await self._in_thread(file.open)
-            while rows := await self._in_thread(file.read, BATCH):
-                if not await self._send(rows):
-                    return
-            file.close()
-
-    async def _send(self, rows: Sequence[Row | Rejected[Any]]) -> bool:
-        """Send rows, the rejected ones in their places; returns whether to go on."""
-        stopping = self.context.stop_event.is_set
-        for begin in range(0, len(rows), RUN):
-            for kind, run in groupby(rows[begin : begin + RUN], key=type):
-                if stopping():
-                    return False
-                port: Out[Any] = self.out if kind is dict else self.rejected
-                await port.send_many(run)
-        return True
-
-    async def cleanup(self) -> None:
-        """Close the files and the streams."""
-        for file in self._files:
-            file.close()
-        await super().cleanup()
 
 
 __all__ = ["CsvSource"]

@@ -16,7 +16,6 @@ HEIGHT = 52.0
 _GAP_Y, _LANE, _TURN = 26.0, 24.0, 8.0
 _GAP_X, _WIDEST_GAP = 64.0, 220.0
 _PASSAGE = 8.0
-_REACH = HEIGHT / 2 - 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +51,46 @@ class Layout:
     height: float
 
 
-def lay_out(widths: Mapping[str, float], lines: Sequence[Line], labels: Sequence[float]) -> Layout:
+@dataclass(frozen=True, slots=True)
+class Heights:
+    """How high boxes and labels are, in pixels."""
+
+    box: float = HEIGHT
+    label: float = LABEL
+
+
+def lay_out(
+    widths: Mapping[str, float],
+    lines: Sequence[Line],
+    labels: Sequence[float],
+    heights: Heights = Heights(),
+) -> Layout:
     """Return where everything is.
 
     Args:
         widths: How wide the box of each component has to be, in pixels.
         lines: The connections.
         labels: How wide the label of each line is, in pixels.
+        heights: How high boxes and labels are.
     """
-    return _Drawing(widths, lines, labels).layout()
+    return _Drawing(widths, lines, labels, heights).layout()
 
 
 class _Drawing:
-    def __init__(self, widths: Mapping[str, float], lines: Sequence[Line], labels: Sequence[float]) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, float],
+        lines: Sequence[Line],
+        labels: Sequence[float],
+        heights: Heights,
+    ) -> None:
+        self.heights = heights
         self.names = list(widths)
         self.number = {name: index for index, name in enumerate(self.names)}
         self.lines = lines
         self.labels = labels
         self.plan: Columns = columns_of(self.names, lines)
-        self.y = _rows(self.plan)
+        self.y = _rows(self.plan, heights)
         loops = {line.sender: label for line, label in zip(lines, labels, strict=True) if _is_loop(line)}
         needed = [max(width, loops.get(name, 0.0) + 12) for name, width in widths.items()]
         self.wide = [
@@ -81,13 +101,15 @@ class _Drawing:
 
     def layout(self) -> Layout:
         self._place_columns()
+        tall = self.heights.box
         boxes = {
-            name: Box(self.x[place.column], self.y[i] - HEIGHT / 2, self.wide[place.column])
+            name: Box(self.x[place.column], self.y[i] - tall / 2, self.wide[place.column], tall)
             for i, (name, place) in enumerate(zip(self.names, self.plan.places, strict=False))
         }
         paths = self._paths()
         areas = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes.values()]
-        spots = Spots(areas, paths, self.plan.back, [self._shared(way) for way in self.plan.ways])
+        shared = [self._shared(way) for way in self.plan.ways]
+        spots = Spots(areas, paths, self.plan.back, shared, self.heights.label)
         routes = tuple(
             Route(tuple(path), is_back, spots.take(number, self.labels[number]))
             for number, (path, is_back) in enumerate(zip(paths, self.plan.back, strict=True))
@@ -97,7 +119,7 @@ class _Drawing:
         return Layout(boxes, routes, max([right, *loops]), max(self.bottom, default=0.0))
 
     def _end(self, index: int) -> float:
-        return self.y[index] + (HEIGHT / 2 if self.plan.places[index].component else LABEL / 2)
+        return self.y[index] + _half(self.plan, index, self.heights)
 
     # --- columns -----------------------------------------------------------------------------------
 
@@ -143,12 +165,13 @@ class _Drawing:
 
     def _straighten(self, paths: list[list[Point]]) -> None:
         """Let a line that is alone at its end run straight, where its box is tall enough for that."""
+        reach = self.heights.box / 2 - 10
         leaving = Counter(line.sender for line in self.lines)
         arriving = Counter(line.receiver for line in self.lines)
         for path, line in zip(paths, self.lines, strict=True):
-            if path and leaving[line.sender] == 1 and abs(path[0][1] - path[1][1]) <= _REACH:
+            if path and leaving[line.sender] == 1 and abs(path[0][1] - path[1][1]) <= reach:
                 path[0] = (path[0][0], path[1][1])
-            elif path and arriving[line.receiver] == 1 and abs(path[-1][1] - path[-2][1]) <= _REACH:
+            elif path and arriving[line.receiver] == 1 and abs(path[-1][1] - path[-2][1]) <= reach:
                 path[-1] = (path[-1][0], path[-2][1])
 
     def _between(self, way: Sequence[int]) -> list[Point]:
@@ -166,11 +189,11 @@ class _Drawing:
         """Return the corners of a line that leads back, below all that stands between its ends."""
         last, first = self.plan.places[way[0]].column, self.plan.places[way[-1]].column
         if way[0] == way[-1]:
-            lane = self.y[way[0]] + HEIGHT / 2 + _LANE / 2 + 2
+            lane = self.y[way[0]] + self.heights.box / 2 + _LANE / 2 + 2
         else:
             lane = max(self.bottom[first : last + 1]) + _LANE
         for column in range(first, last + 1):
-            self.bottom[column] = max(self.bottom[column], lane + LABEL / 2)
+            self.bottom[column] = max(self.bottom[column], lane + self.heights.label / 2)
         for gap in (last, first - 1):
             turns[gap] = turns.get(gap, 0) + 1
         right = start[0] + _TURN * turns[last]
@@ -201,7 +224,7 @@ class _Drawing:
             index = self.number[name]
             column = self.plan.places[index].column
             x = self.x[column] + (self.wide[column] if is_start else 0.0)
-            step = min(12.0, (HEIGHT - 16) / max(1, len(order) - 1))
+            step = min(12.0, (self.heights.box - 16) / max(1, len(order) - 1))
             for position, port in enumerate(order):
                 spots[name, port] = (x, self.y[index] + (position - (len(order) - 1) / 2) * step)
         return [spots[key] for key in keys]
@@ -214,25 +237,29 @@ def _is_loop(line: Line) -> bool:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _rows(plan: Columns) -> list[float]:
+def _rows(plan: Columns, heights: Heights) -> list[float]:
     """Return the height of the middle of each place: near its neighbours, in order, and apart."""
     y = [0.0] * len(plan.places)
     looped = {way[0] for way in plan.ways if way[0] == way[-1]}
     for column in plan.columns:
         at = 0.0
         for above, index in zip([None, *column], column, strict=False):
-            at += 0.0 if above is None else _apart(plan, above, index, looped)
+            at += 0.0 if above is None else _apart(plan, above, index, looped, heights)
             y[index] = at
     for sweep in range(14):
         rightward = sweep % 2 == 0
         for column in plan.columns if rightward else reversed(plan.columns):
-            _settle(plan, column, y, looped, is_rightward=rightward, is_last=sweep >= 10)
-    shift = min((y[i] - (HEIGHT if p.component else LABEL) / 2 for i, p in enumerate(plan.places)), default=0)
+            _settle(plan, column, y, looped, heights, is_rightward=rightward, is_last=sweep >= 10)
+    shift = min((y[i] - _half(plan, i, heights) for i in range(len(plan.places))), default=0)
     return [one - shift for one in y]
 
 
-def _apart(plan: Columns, above: int, below: int, looped: set[int]) -> float:
-    halves = [(HEIGHT if plan.places[i].component else LABEL) / 2 for i in (above, below)]
+def _half(plan: Columns, index: int, heights: Heights) -> float:
+    return (heights.box if plan.places[index].component else heights.label) / 2
+
+
+def _apart(plan: Columns, above: int, below: int, looped: set[int], heights: Heights) -> float:
+    halves = [_half(plan, i, heights) for i in (above, below)]
     both = all(plan.places[i].component for i in (above, below))
     return sum(halves) + (_GAP_Y if both else _PASSAGE + 4) + (_LANE if above in looped else 0.0)
 
@@ -242,6 +269,7 @@ def _settle(
     column: Sequence[int],
     y: list[float],
     looped: set[int],
+    heights: Heights,
     *,
     is_rightward: bool,
     is_last: bool,
@@ -250,7 +278,7 @@ def _settle(
     offset, wanted = 0.0, []
     offsets = []
     for above, index in zip([None, *column], column, strict=False):
-        offset += 0.0 if above is None else _apart(plan, above, index, looped)
+        offset += 0.0 if above is None else _apart(plan, above, index, looped, heights)
         place = plan.places[index]
         near = place.before if is_rightward else place.after
         if is_last or not near:
@@ -274,4 +302,4 @@ def _rising(wanted: Sequence[tuple[float, float]]) -> list[float]:
     return [value for value, _, size in pools for _ in range(size)]
 
 
-__all__ = ["HEIGHT", "Box", "Layout", "Line", "Route", "lay_out"]
+__all__ = ["HEIGHT", "Box", "Heights", "Layout", "Line", "Route", "lay_out"]

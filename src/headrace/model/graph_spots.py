@@ -25,6 +25,7 @@ class Spots:
         paths: The corners of each line.
         back: Which lines turn at right angles; the others swing and run straight in turn.
         shared: For each line how many of its corners it shares with others of its output.
+        height: The height of a label, in pixels.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Spots:
         paths: Sequence[Sequence[Point]],
         back: Sequence[bool],
         shared: Sequence[int],
+        height: float = HEIGHT,
     ) -> None:
+        self._height = height
         self._taken = _Grid()
         for box in boxes:
             self._taken.fill(box, -1)
@@ -47,14 +50,18 @@ class Spots:
         """Return the middle of a line's label, and keep others away from it."""
         best, least = (0.0, 0.0), float("inf")
         for point in self._candidates(number):
-            area = _around(point, width)
+            area = self._around(point, width)
             cost = 100.0 * self._taken.count(area, number) + self._lines.count(area, number)
             if cost < least:
                 best, least = point, cost
             if not cost:
                 break
-        self._taken.fill(_around(best, width), number)
+        self._taken.fill(self._around(best, width), number)
         return best
+
+    def _around(self, point: Point, width: float) -> Area:
+        x, y = point
+        return (x - width / 2, y - self._height / 2, x + width / 2, y + self._height / 2)
 
     def _candidates(self, number: int) -> Iterator[Point]:
         path = self._paths[number]
@@ -94,11 +101,6 @@ def _cells(area: Area) -> Iterator[tuple[int, int]]:
     for x in range(left, right + 1):
         for y in range(top, bottom + 1):
             yield x, y
-
-
-def _around(point: Point, width: float) -> Area:
-    x, y = point
-    return (x - width / 2, y - HEIGHT / 2, x + width / 2, y + HEIGHT / 2)
 
 
 def swing(start: Point, end: Point, at: float) -> Point:

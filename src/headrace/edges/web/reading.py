@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from headrace.exceptions import UnknownComponentError
 
-from . import answers, records
+from . import answers, drawing, records
 from .access import refused
 from .event_stream import encoded
 from .graph import graph_of
@@ -39,6 +39,12 @@ AFTER = Parameter(
     _POSITIVE | {"minimum": 0},
     "Only those with larger numbers.",
 )
+DIRECTION = Parameter(
+    "direction",
+    "query",
+    {"type": "string", "enum": ["right", "down"], "default": "right"},
+    "Where messages go.",
+)
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LEVEL = Parameter("level", "query", {"type": "string", "enum": list(LEVELS)}, "The least level.")
 
@@ -56,6 +62,14 @@ async def statistics(site: Site, _: Request) -> records.Record:
 async def graph(site: Site, _: Request) -> records.Record:
     """Answer with the graph."""
     return graph_of(site.harness)
+
+
+async def draw(site: Site, request: Request) -> records.Record | Response:
+    """Answer with the graph, laid out."""
+    direction = request.query_params.get("direction", "right")
+    if direction not in ("right", "down"):
+        return refused(400, f"direction is right or down, not {direction[:20]!r}")
+    return await site.drawings.get("down" if direction == "down" else "right")
 
 
 async def access(site: Site, request: Request) -> records.Record:
@@ -160,6 +174,15 @@ ROUTES = (
     Route("GET", "/api/v1/system", system, records.System, "The state of the system and its books."),
     Route("GET", "/api/v1/statistics", statistics, records.Snapshot, "All that is known, at one moment."),
     Route("GET", "/api/v1/graph", graph, answers.Graph, "Components and connections, without figures."),
+    Route(
+        "GET",
+        "/api/v1/drawing",
+        draw,
+        drawing.Drawing,
+        "The graph laid out for a screen: boxes and lines, in pixels.",
+        (DIRECTION,),
+        (400,),
+    ),
     Route("GET", "/api/v1/access", access, answers.Access, "Whether this request might control."),
     Route(
         "GET",

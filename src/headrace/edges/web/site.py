@@ -16,6 +16,7 @@ from headrace.runtime.system_execution_harness import SystemExecutionHarness
 from . import records
 from .access import Access, refused
 from .connections import STALLED_AFTER
+from .drawing import Drawings
 from .event_stream import EventStream
 from .feed import Feed
 from .recording import Recorder
@@ -51,6 +52,7 @@ class Site:
         self.access = access
         self.feed = feed or Feed(Recorder(harness))
         self.recorder = self.feed.recorder
+        self.drawings = Drawings(harness)
         self.heartbeat = heartbeat
         self.stalled_after = stalled_after
         self.streams = 0

@@ -1,0 +1,143 @@
+"""A system that runs in a thread of its own, and a page of a real browser that looks at it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.servers import ROOT, program
+
+from headrace.edges.web.serving import Served, serving
+from headrace.runtime.system_execution_harness import System
+
+TOKEN = "a-token-of-the-tests"
+SCREENSHOTS = ROOT / "build" / "ci" / "screenshots"
+_SILENT = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+GONE = re.compile(
+    "Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION"
+)
+"""What a browser says by itself when its server is away."""
+
+
+class Gate:
+    """Something that components wait for, and a test lets them through."""
+
+    def __init__(self) -> None:
+        self._opened: anyio.Event | None = None
+        self.is_open = False
+
+    async def wait(self) -> None:
+        """Wait until it is open."""
+        if not self.is_open:
+            self._opened = self._opened or anyio.Event()
+            await self._opened.wait()
+
+    def open(self) -> None:
+        """Let all through; called in the event loop."""
+        self.is_open = True
+        if self._opened is not None:
+            self._opened.set()
+
+
+@dataclass
+class Watched:
+    """A system that is served.
+
+    Attributes:
+        served: Where.
+        portal: Calls functions in its event loop.
+    """
+
+    served: Served
+    portal: BlockingPortal
+
+    @property
+    def link(self) -> str:
+        """The link with the token."""
+        return f"{self.served.url}?token={TOKEN}"
+
+
+@contextmanager
+def watched(
+    system: System, backend: str = "asyncio", *, port: int = 0, token: str = TOKEN
+) -> Iterator[Watched]:
+    """Run a system and serve it in this block; what is left in it at the end is let go."""
+
+    @asynccontextmanager
+    async def run() -> AsyncIterator[Served]:
+        async with (
+            serving(system, f"127.0.0.1:{port}", token=token, local=False, tick=0.1) as served,
+            system,
+        ):
+            yield served
+
+    with start_blocking_portal(backend) as portal:
+        around = portal.wrap_async_context_manager(run())
+        served = around.__enter__()
+        try:
+            yield Watched(served, portal)
+        finally:
+            around.__exit__(None, None, None)  # what a test fails with is no failure of the system
+
+
+@dataclass
+class Seen:
+    """What a page has said and asked for."""
+
+    errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """Start the browser of this machine."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=_SILENT)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, **options: Any) -> Iterator[tuple[Page, Seen]]:
+    """Open a page in this block; it may say no error, and ask nobody but this computer."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page, seen = context.new_page(), Seen()
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).hostname or request.url))
+    try:
+        yield page, seen
+    finally:
+        context.close()
+    assert [error for error in seen.errors if not GONE.search(error)] == []
+    assert seen.hosts <= {"127.0.0.1"}
+
+
+def keep(page: Page, name: str) -> Path:
+    """Keep a screenshot of a whole page for people to look at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    path = SCREENSHOTS / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    return path
+
+
+__all__ = ["SCREENSHOTS", "TOKEN", "Gate", "Seen", "Watched", "browsing", "keep", "page_of", "watched"]
