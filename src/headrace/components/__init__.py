@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .accumulate import Accumulate
     from .aggregate import Aggregate
+    from .commands import CommandSink, CommandSource, CommandTransform
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
@@ -42,6 +43,9 @@ _HOMES = {
     "Accumulate": "accumulate",
     "Aggregate": "aggregate",
     "Batch": "shaping",
+    "CommandSink": "commands",
+    "CommandSource": "commands",
+    "CommandTransform": "commands",
     "ConsoleSink": "console_sink",
     "CronSource": "schedule",
     "CsvSource": "csv_source",
@@ -86,6 +90,9 @@ __all__ = [
     "Accumulate",
     "Aggregate",
     "Batch",
+    "CommandSink",
+    "CommandSource",
+    "CommandTransform",
     "ConsoleSink",
     "CronSource",
     "CsvSource",

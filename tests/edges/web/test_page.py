@@ -8,7 +8,7 @@ from itertools import count
 
 import anyio
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from tests.edges.web.watching import TOKEN, Gate, browsing, keep, page_of, watched
 from tests.servers import free_port
 
@@ -24,6 +24,18 @@ def browser() -> Iterator[Browser]:
     """Return the browser."""
     with browsing() as made:
         yield made
+
+
+async def paced() -> AsyncIterator[int]:
+    """Yield now and then."""
+    for number in count(1):
+        yield number
+        await anyio.sleep(0.1)
+
+
+def passed(number: int) -> int | None:
+    """Pass on every fifth."""
+    return number if number % 5 == 0 else None
 
 
 async def flown() -> AsyncIterator[int]:
@@ -94,6 +106,11 @@ def node(page: Page, name: str) -> str:
     return f'g.node[data-name="{name}"]'
 
 
+def fact(page: Page, name: str) -> Locator:
+    """Return the value of a fact: one of the top line, or of the details."""
+    return page.locator(f"div:has(> dt:text-is('{name}')) > dd")
+
+
 def details(page: Page, name: str) -> None:
     """Choose a component."""
     page.click(node(page, name))
@@ -107,7 +124,7 @@ def test_the_graph_appears_and_its_numbers_move(browser: Browser, backend: str) 
         assert TOKEN not in page.url
         expect(page.locator("#state")).to_contain_text("running")
         expect(page.locator("#name")).to_have_text("flights")
-        given_out = page.locator("#figures div", has_text="out").locator("dd")
+        given_out = fact(page, "out")
         expect(given_out).to_have_text(re.compile("[1-9]"))
         before = given_out.text_content() or ""
         expect(given_out).not_to_have_text(before)
@@ -150,7 +167,7 @@ def test_a_component_is_paused_restarted_and_stopped(browser: Browser, backend: 
         panel.get_by_role("button", name="Restart").click()
         keep(page, f"confirm-{backend}")
         page.get_by_role("dialog").get_by_role("button", name="Yes").click()
-        expect(panel.locator(".facts div", has_text="restarts")).to_contain_text("1")
+        expect(fact(page, "restarts")).to_have_text("1")
         details(page, "by_carrier")
         panel.get_by_role("button", name="Stop").click()
         page.get_by_role("dialog").get_by_role("button", name="Yes").click()
@@ -215,7 +232,7 @@ def test_a_component_that_crashes_shows_its_failure_and_comes_back(browser: Brow
         expect(page.locator(f"{node(page, 'source')} .badge")).to_have_text("✗ 1")
         details(page, "source")
         expect(page.locator("#details pre")).to_contain_text("ConnectionError")
-        expect(page.locator("#details .facts div", has_text="restarts")).to_contain_text("1")
+        expect(fact(page, "restarts")).to_have_text("1")
         expect(page.locator(f"{node(page, 'source')} .word")).to_have_text("running")
         assert page.locator("#details img").count() == 0
         keep(page, "failure")
@@ -294,3 +311,108 @@ def test_without_the_token_one_may_only_look_until_it_is_given(browser: Browser)
         page.keyboard.press("Enter")
         expect(page.locator("#details").get_by_role("button", name="Restart")).to_be_enabled()
         expect(page.locator("#token")).to_be_hidden()
+
+
+def test_a_line_shows_its_queue_and_a_live_tap_of_its_messages(browser: Browser) -> None:
+    async def words() -> AsyncIterator[str]:
+        for number in count(1):
+            yield f"{number} {MARKUP}"
+            await anyio.sleep(0.005)
+
+    made = System("tapped", source_grace=0.01, shutdown_timeout=0.5)
+    made.add("words", words)
+    made.add("sink", [].append)
+    made.connect("words", "sink")
+    with watched(made) as served, page_of(browser) as (page, _):
+        opened(page, served.link, 2)
+        page.click("g.pillbox")
+        panel = page.locator("#details")
+        expect(panel.locator("h2")).to_have_text("words.out -> sink.in")
+        expect(panel.locator(".bucket")).not_to_have_count(0)
+        panel.get_by_role("button", name="Tap").click()
+        expect(panel.locator(".messages li").nth(3)).to_contain_text("<b>bold</b>")
+        keep(page, "tap")
+        panel.get_by_role("button", name="Stop the tap").click()
+        panel.get_by_label("a condition on messages").fill("v >>> 3")
+        panel.get_by_role("button", name="Tap").click()
+        expect(panel).to_contain_text("v >>> 3")
+        expect(panel.get_by_role("button", name="Tap")).to_have_text("Tap")
+        assert panel.locator(".messages b").count() == 0
+
+
+def test_dead_letters_are_sent_again_and_discarded(browser: Browser) -> None:
+    broken = Gate()
+
+    async def three() -> AsyncIterator[int]:
+        for number in (1, 2, 3):
+            yield number
+        await anyio.sleep_forever()
+
+    def parse(number: int) -> None:
+        if not broken.is_open:
+            raise KeyError(number)
+
+    made = System("letters", source_grace=0.01, shutdown_timeout=0.5)
+    made.add("three", three)
+    made.add("parse", parse, attempts=1)
+    made.connect("three", "parse")
+    with watched(made) as served, page_of(browser) as (page, _):
+        opened(page, served.link, 2)
+        expect(page.locator("#tab-letters")).to_have_text("Dead letters (3)")
+        page.click("#tab-letters")
+        rows = page.locator("tbody tr")
+        expect(rows).to_have_count(3)
+        rows.first.get_by_text("KeyError").click()
+        expect(rows.first.locator("pre")).to_contain_text("Traceback")
+        keep(page, "letters")
+        rows.nth(2).get_by_role("button", name="Discard").click()
+        page.get_by_role("dialog").get_by_role("button", name="Yes").click()
+        expect(rows).to_have_count(2)
+        served.portal.call(broken.open)
+        rows.first.get_by_role("button", name="Redrive").click()
+        expect(rows).to_have_count(1)
+        page.get_by_role("button", name="Redrive all").click()
+        page.get_by_role("dialog").get_by_role("button", name="Yes").click()
+        expect(page.locator("#shown")).to_contain_text("No message has failed for good.")
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(browser: Browser) -> None:
+    with watched(flights()) as made, page_of(browser) as (page, _):
+        opened(page, made.link)
+        hide = "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true}); "
+        page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", arg=True)
+        given_out = fact(page, "out")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        before = given_out.text_content()
+        for _ in range(20):
+            page.evaluate("fetch('api/v1/access').then(answer => answer.text())")
+        assert [url for url in asked if not url.endswith("/access")] == []
+        assert given_out.text_content() == before
+        page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", arg=False)
+        expect(given_out).not_to_have_text(before or "")
+
+
+def test_three_hundred_components_and_a_thousand_lines_never_hold_the_page_up(browser: Browser) -> None:
+    made = System("large", source_grace=0.01, shutdown_timeout=0.5)
+    for number in range(300):
+        made.add(f"part_{number}", paced if number < 20 else passed)
+    lines = [(one, one + 20 + step) for one in range(280) for step in (0, 1, 3, 7) if one + 20 + step < 300]
+    for one, other in lines:
+        made.connect(f"part_{one}", f"part_{other}")
+    with watched(made) as served, page_of(browser) as (page, _):
+        page.add_init_script(
+            "window.long = []; new PerformanceObserver(list => list.getEntries().forEach("
+            "one => long.push(one.duration))).observe({type: 'longtask', buffered: true})"
+        )
+        opened(page, served.link, 300)
+        expect(page.locator("g.link")).to_have_count(len(lines))
+        assert len(lines) > 1000
+        page.evaluate("window.long.length = 0")
+        first = page.locator("g.node .spark").first
+        expect(first).to_have_attribute("points", re.compile("( .*){4}"), timeout=20_000)
+        details(page, "part_25")
+        page.click("#tab-components")
+        keep(page, "large")
+        long = sorted(page.evaluate("window.long"))
+        assert all(one < 200 for one in long[:-1]), long  # one may be the machine's own

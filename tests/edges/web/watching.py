@@ -30,9 +30,9 @@ _SILENT = [
     "--disable-sync",
 ]
 GONE = re.compile(
-    "Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION"
+    "Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION|status of 400"
 )
-"""What a browser says by itself when its server is away."""
+"""What a browser says by itself when its server is away, or says no."""
 
 
 class Gate:

@@ -81,7 +81,8 @@ async def component(site: Site, request: Request) -> records.Record | Response:
     """Answer with one component."""
     name = request.path_params["name"]
     try:
-        return site.recorder.component(name)
+        may_see = site.access.may_control(request.headers)
+        return site.recorder.component(name, with_settings=may_see)
     except KeyError:
         return refused(404, f"there is no component '{name[:100]}'", "ask /api/v1/graph for their names")
 

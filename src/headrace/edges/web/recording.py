@@ -14,6 +14,7 @@ from headrace.runtime.statistics import ComponentStatistics, EdgeStatistics, Sys
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
 
 from . import answers, records
+from .origin import registered_at, settings_of, source_of
 from .rates import Rates, RatesAt
 
 FAILURES = 5
@@ -50,8 +51,12 @@ class Recorder:
             groups={name: list(names) for name, names in now.replicas.items()},
         )
 
-    def component(self, name: str) -> records.ComponentDetail:
+    def component(self, name: str, *, with_settings: bool = False) -> records.ComponentDetail:
         """Return a component with its timeline and its failures.
+
+        Args:
+            name: Its name; that of one replica.
+            with_settings: Whether whoever asks may see its settings.
 
         Raises:
             KeyError: There is none of that name.
@@ -59,12 +64,16 @@ class Recorder:
         now = self._harness.statistics()
         one = now.components[name]
         edges = {key: self._ends(key) for key in now.edges}
+        member = self._harness.wiring.members[name]
         return records.ComponentDetail(
             **_fields(self._component(one, now, self._rates.at(now))),
             timeline=[self._change(move) for move in one.history],
             failures=[self._failure(move) for move in one.failures[-FAILURES:]],
             inputs=[key for key, (_, _, receiver, _) in edges.items() if receiver == name],
             outputs=[key for key, (sender, _, _, _) in edges.items() if sender == name],
+            source=source_of(member),
+            registered=registered_at(member),
+            settings=settings_of(member, self._hide) if with_settings else None,
         )
 
     def edge(self, key: str) -> records.EdgeDetail:

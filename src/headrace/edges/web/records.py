@@ -5,7 +5,7 @@ Times are in seconds since the epoch, spans in seconds, counts in messages.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -116,12 +116,18 @@ class ComponentDetail(Component, frozen=True, kw_only=True):
         failures: Its last failures with their tracebacks, the oldest first: at most 5.
         inputs: The edges that it reads.
         outputs: The edges that it sends on.
+        source: File and line of what it does; empty where that is not Python.
+        registered: File and line of where it was added; empty where that was a blueprint.
+        settings: Its settings, those that it has by itself too; null for whoever may not control.
     """
 
     timeline: list[Change]
     failures: list[FailureRecord]
     inputs: list[str]
     outputs: list[str]
+    source: str = ""
+    registered: str = ""
+    settings: dict[str, Any] | None = None
 
 
 class Latency(Record, frozen=True, kw_only=True):

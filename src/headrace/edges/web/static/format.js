@@ -56,7 +56,7 @@ const CONDITIONS = {
   error: ["cross", "stop", "crashed"],
 };
 const CULPRIT = {
-  blocked: "holds others up",
+  blocked: "blocking",
   slow: "is slow",
   dead_letters: "dead letters full",
   deadlock: "deadlock",

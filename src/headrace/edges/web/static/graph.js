@@ -5,7 +5,8 @@ import { put, set, svg } from "./dom.js";
 import { SHAPES, TONES, count, linkFigures, look, rate, short, span, total } from "./format.js";
 
 const MARGIN = 14;
-const BUDGET = 6; // ms of work a frame
+const BUDGET = 14; // ms of work a frame: each paints the whole graph, so few are better than many
+const FAR = 0.5; // when it is smaller than this, only names, shapes and colours are shown
 const LEAST = 0.35; // how small "fit" may make it
 const PILL = 54; // how wide the figures of a line are
 
@@ -80,7 +81,7 @@ export class Graph {
       icon: svg("path", { class: "icon", transform: "translate(12 31)" }),
       word: svg("text", { class: "word", ...at(27, 40.5) }),
       rate: svg("text", { class: "rate", ...at(box.width - 12, 40.5) }),
-      badge: svg("text", { class: "badge", ...at(box.width - 12, 21) }),
+      badge: svg("text", { class: "badge", ...at(12, 57) }),
       spark: svg("polyline", { class: "spark" }),
     };
     made.group = svg(
@@ -95,7 +96,7 @@ export class Graph {
       },
       svg("title", {}, `${node.name}\n${node.type}`),
       svg("rect", { class: "box", width: box.width, height: box.height, rx: 8 }),
-      svg("text", { class: "name", ...at(12, 21) }, cut(node.title, box.width - 50)),
+      svg("text", { class: "name", ...at(12, 21) }, cut(node.title, box.width - 24)),
       made.spark, made.icon, made.word, made.rate, made.badge,
     );
     this.nodes.set(node.name, made);
@@ -147,13 +148,13 @@ export class Graph {
     set(made.group, "class", `node ${tone}${this.chosen === made.node.name ? " chosen" : ""}`);
     set(made.icon, "d", SHAPES[shape]);
     put(made.word, word);
-    put(made.rate, isOver ? "" : rate(speed));
+    put(made.rate, isOver || word.length > 12 ? "" : rate(speed)); // beside a long word there is no room
     put(made.badge, errors ? `✗ ${short(errors)}` : "");
     const pace = isOver ? "" : `, ${speed === null ? "no" : short(speed)} messages a second`;
     set(made.group, "aria-label", `${made.node.name}: ${word}${pace}${errors ? `, ${count(errors)} errors` : ""}`);
-    const points = this.history?.points(made.node.replicas, made.box.width - 24, 12, made.node.inputs.length === 0) ?? "";
+    const points = this.history?.points(made.node.replicas, made.box.width - 68, 12, made.node.inputs.length === 0) ?? "";
     set(made.spark, "points", points);
-    if (!made.spark.hasAttribute("transform")) set(made.spark, "transform", "translate(12 47)");
+    if (!made.spark.hasAttribute("transform")) set(made.spark, "transform", "translate(56 46)");
   }
 
   showLink(made) {
@@ -192,6 +193,7 @@ export class Graph {
     if (!this.drawing) return;
     this.fits = fits;
     this.scale = Math.max(0.1, Math.min(3, scale));
+    this.root.classList.toggle("far", this.scale < FAR);
     set(this.root, "width", Math.floor((this.drawing.width + 2 * MARGIN) * this.scale));
     set(this.root, "height", Math.floor((this.drawing.height + 2 * MARGIN) * this.scale));
   }

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { el, put, refill, set, svg } from "./dom.js";
 import { SHAPES, TONES, clock, count, rate, span } from "./format.js";
-import { Facts, section } from "./parts.js";
+import { Facts, Gauge, section } from "./parts.js";
 
 const SHOWN = 50; // messages of a tap
 const SHAPE = { blocked: "square", filling: "triangle", flowing: "disc", idle: "ring", closed: "check" };
@@ -15,7 +15,7 @@ export class LinkPanel {
     this.icon = svg("path");
     this.word = el("span");
     this.state = el("p", { class: "state" }, svg("svg", { viewBox: "0 0 10 10", width: 11, height: 11, "aria-hidden": "true" }, this.icon), this.word);
-    this.meter = el("meter", { min: 0, "aria-label": "waiting" });
+    this.meter = new Gauge("waiting");
     this.facts = new Facts();
     this.bars = el("div");
     this.where = el("input", { type: "text", placeholder: "where: v > 3", "aria-label": "a condition on messages", autocomplete: "off", spellcheck: "false" });
@@ -28,9 +28,9 @@ export class LinkPanel {
     this.parts = [
       el("h2", {}, name),
       this.state,
-      el("div", {}, end(sender, output), end(receiver, input)),
+      this.meter.element,
+      section("between", el("div", {}, end(sender, output), end(receiver, input))),
       section("now", this.facts.list),
-      section("waiting", this.meter),
       section("how long messages lie here", this.bars),
       section("messages", el("div", { class: "bar" }, this.where, this.button)),
       this.told,
@@ -46,8 +46,8 @@ export class LinkPanel {
     set(this.icon, "d", SHAPES[SHAPE[figures.pressure]]);
     set(this.state, "class", `state ${TONES[figures.pressure]}`);
     put(this.word, figures.pressure);
-    set(this.meter, "max", figures.capacity || 1);
-    this.meter.value = figures.buffered;
+    this.meter.put(figures.buffered, figures.capacity);
+    set(this.meter.element, "class", `meter ${TONES[figures.pressure]}`);
     const { facts } = this;
     facts.put("a second", rate(figures.rate));
     facts.put("waiting", `${count(figures.buffered)} of ${count(figures.capacity)}`);
@@ -79,28 +79,45 @@ export class LinkPanel {
       const all = buckets.reduce((sum, one) => sum + one.count, 0);
       const most = Math.max(...buckets.map((one) => one.count));
       return buckets.map((one) =>
-        el("div", { class: "bucket" }, el("span", {}, `≤ ${span(one.le)}`), el("meter", { min: 0, max: most, value: one.count, "aria-label": `up to ${span(one.le)}` }), el("span", {}, `${Math.round((100 * one.count) / all)} %`)),
+        el("div", { class: "bucket" }, el("span", {}, `≤ ${span(one.le)}`), new Gauge(`up to ${span(one.le)}`, one.count, most).element, el("span", {}, `${Math.round((100 * one.count) / all)} %`)),
       );
     });
   }
 
-  begin() {
-    const query = new URLSearchParams({ n: "1000", where: this.where.value });
-    const tap = new EventSource(`api/v1/edges/${encodeURIComponent(this.link.edges[0])}/tap?${query}`);
+  /** Read a tap until it ends; a stream of events by hand, because an EventSource does not tell why it is refused. */
+  async begin() {
+    const tap = new AbortController();
     this.tap = tap;
     put(this.button, "Stop the tap");
     put(this.told, "waiting for messages…");
-    tap.addEventListener("message", (event) => this.add(JSON.parse(event.data)));
-    tap.addEventListener("counts", (event) => {
-      const { taken, unwanted, failed, skipped, error } = JSON.parse(event.data);
+    set(this.told, "class", "dim");
+    const query = new URLSearchParams({ n: "1000", where: this.where.value });
+    try {
+      const answer = await fetch(`api/v1/edges/${encodeURIComponent(this.link.edges[0])}/tap?${query}`, { signal: tap.signal });
+      if (!answer.ok) throw new Error((await answer.json()).error);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        const events = (rest + part.value).split("\n\n");
+        rest = events.pop();
+        for (const event of events) this.take(event);
+      }
+    } catch (error) {
+      if (!tap.signal.aborted) put(this.told, error.message);
+      if (!tap.signal.aborted) set(this.told, "class", "refusal stop");
+    }
+    if (this.tap === tap) this.end();
+  }
+
+  take(event) {
+    const [, kind] = /^event: (.*)$/m.exec(event) ?? [];
+    const [, text] = /^data: (.*)$/m.exec(event) ?? [];
+    if (kind === "message") this.add(JSON.parse(text));
+    if (kind === "counts") {
+      const { taken, unwanted, failed, skipped, error } = JSON.parse(text);
       const parts = [`${count(taken)} shown`, unwanted && `${count(unwanted)} not wanted`, failed && `${count(failed)} failed (${error})`, `${count(skipped)} passed over`];
       put(this.told, parts.filter(Boolean).join(", "));
-    });
-    tap.addEventListener("end", () => this.end());
-    tap.addEventListener("error", () => {
-      this.end();
-      if (!this.messages.childElementCount) put(this.told, this.where.value ? "no tap: is the condition right? it is as in v > 3" : "no tap: nothing can be seen here now");
-    });
+    }
   }
 
   add({ id, time, value }) {
@@ -114,7 +131,7 @@ export class LinkPanel {
   }
 
   end() {
-    this.tap?.close();
+    this.tap?.abort();
     this.tap = null;
     put(this.button, "Tap");
   }

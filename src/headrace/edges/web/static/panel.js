@@ -4,7 +4,7 @@ import { act, ask } from "./api.js";
 import { byId, el, put, refill, set, svg } from "./dom.js";
 import { SHAPES, TONES, clock, count, look, rate, short, total } from "./format.js";
 import { LinkPanel } from "./link_panel.js";
-import { Facts, list, section } from "./parts.js";
+import { Facts, Gauge, list, section } from "./parts.js";
 
 const EVERY = 2000; // ms between two looks at what the stream does not tell
 const TONE = { running: "flow", ready: "idle", created: "idle", stopping: "fill", stopped: "idle", error: "stop" };
@@ -63,6 +63,8 @@ class ComponentPanel {
     this.errors = el("div");
     this.timeline = el("div");
     this.replicas = el("div");
+    this.origin = new Facts();
+    this.settings = el("div");
     const button = (text, what, question) =>
       el("button", { type: "button", class: what === "stop" ? "warn" : "", on: { click: () => act(`components/${encodeURIComponent(name)}/${what}`, name, question) } }, text);
     this.buttons = {
@@ -85,6 +87,8 @@ class ComponentPanel {
       section("queues", this.edges),
       section("states", this.timeline),
       section("failures", this.errors),
+      section("where it comes from", this.origin.list),
+      this.settings,
     ];
   }
 
@@ -153,7 +157,7 @@ class ComponentPanel {
       return figures.map((one) => {
         const isIn = one.link.receiver === this.node.name;
         const text = isIn ? `from ${one.link.sender}.${one.link.output}` : `to ${one.link.receiver}.${one.link.input}`;
-        const fill = el("meter", { min: 0, max: one.capacity || 1, value: one.buffered, "aria-label": "waiting" });
+        const fill = new Gauge("waiting", one.buffered, one.capacity).element;
         return el("button", { type: "button", class: `queue ${TONES[one.pressure]}`, on: { click: () => this.page.choose(one.link.name) } }, el("span", {}, text), fill, el("span", {}, `${short(one.buffered)}/${short(one.capacity)} ${one.pressure}`));
       });
     });
@@ -163,11 +167,22 @@ class ComponentPanel {
   async look() {
     try {
       const found = await Promise.all(this.node.replicas.slice(0, 8).map((name) => ask(`components/${encodeURIComponent(name)}`)));
+      this.origin.put("source", found[0].source);
+      this.origin.put("added at", found[0].registered);
+      this.showSettings(found[0].settings);
       this.showFailures(found.flatMap((one) => one.failures).sort((one, other) => other.at - one.at).slice(0, 5));
       this.showTimeline(found.flatMap((one) => one.timeline).sort((one, other) => one.at - other.at));
     } catch {
       // the server is gone, which the page says; or the component is, which the next snapshot says
     }
+  }
+
+  showSettings(settings) {
+    refill(this.settings, settings, () => {
+      const facts = new Facts();
+      for (const [name, value] of Object.entries(settings ?? {})) facts.put(name, typeof value === "string" ? value || '""' : JSON.stringify(value));
+      return Object.keys(settings ?? {}).length ? [section("settings", facts.list)] : [];
+    });
   }
 
   showFailures(failures) {

@@ -1,6 +1,6 @@
 // What both kinds of details are made of.
 
-import { el, put } from "./dom.js";
+import { el, put, set } from "./dom.js";
 
 /** A list of facts: names made once, values put in. */
 export class Facts {
@@ -28,4 +28,19 @@ export function section(title, content) {
 
 export function list(texts) {
   return el("ul", { class: "plain" }, ...texts.map((text) => el("li", {}, text)));
+}
+
+/** A bar that is filled to a part. */
+export class Gauge {
+  constructor(name, value = 0, most = 1) {
+    this.bar = el("span");
+    this.element = el("span", { class: "meter", role: "meter", "aria-label": name, "aria-valuemin": 0 }, this.bar);
+    this.put(value, most);
+  }
+
+  put(value, most) {
+    set(this.element, "aria-valuemax", most || 1);
+    set(this.element, "aria-valuenow", Math.min(value, most || 1));
+    this.bar.style.width = `${Math.min(100, (100 * value) / (most || 1)).toFixed(1)}%`;
+  }
 }
