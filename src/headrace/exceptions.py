@@ -8,6 +8,7 @@
     │   ├── SetupFailed                   its set-up raised or overran
     │   ├── CleanupFailed                 its clean-up raised or overran
     │   ├── UnavailableError              what it needs is gone; none of its messages is to blame
+    │   ├── ProgramError                  the program that it runs failed, or ended too early
     │   └── WorkerError                   its worker: ``run_in: thread`` or ``process``
     │       ├── WorkerStartFailed         a worker process cannot get ready
     │       ├── WorkerDied                a worker process ended at work
@@ -137,6 +138,21 @@ class UnavailableError(ComponentError):
     After a restart the messages in hand come again without one more attempt, however often that happens, until the
     restarts are used up.
     """
+
+
+class ProgramError(ComponentError):
+    """Raised when a program that a component runs fails, ends before its time, or breaks the agreed order of lines.
+
+    The message has what the program said last on stderr. ``program`` names it; ``exit_code`` is its exit code (-9
+    for signal 9), None where it had not ended by itself.
+    """
+
+    def __init__(
+        self, message: str, *, component: str = "", program: str = "", exit_code: int | None = None
+    ) -> None:
+        super().__init__(message, component=component)
+        self.program = program
+        self.exit_code = exit_code
 
 
 class WorkerError(ComponentError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .accumulate import Accumulate
     from .aggregate import Aggregate
+    from .commands import CommandSink, CommandSource, CommandTransform
     from .console_sink import ConsoleSink
     from .csv_source import CsvSource
     from .dedupe import Dedupe
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .system_metrics import SystemMetrics
     from .transforms import Filter, Map
     from .validate import Validate
+    from .websocket_sink import WebSocketSink
+    from .websocket_source import WebSocketSource
     from .window import Window
     from .window_join import WindowJoin
 
@@ -40,6 +43,9 @@ _HOMES = {
     "Accumulate": "accumulate",
     "Aggregate": "aggregate",
     "Batch": "shaping",
+    "CommandSink": "commands",
+    "CommandSource": "commands",
+    "CommandTransform": "commands",
     "ConsoleSink": "console_sink",
     "CronSource": "schedule",
     "CsvSource": "csv_source",
@@ -74,6 +80,8 @@ _HOMES = {
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
+    "WebSocketSink": "websocket_sink",
+    "WebSocketSource": "websocket_source",
     "Window": "window",
     "WindowJoin": "window_join",
 }
@@ -82,6 +90,9 @@ __all__ = [
     "Accumulate",
     "Aggregate",
     "Batch",
+    "CommandSink",
+    "CommandSource",
+    "CommandTransform",
     "ConsoleSink",
     "CronSource",
     "CsvSource",
@@ -116,6 +127,8 @@ __all__ = [
     "Throttle",
     "TimerSource",
     "Validate",
+    "WebSocketSink",
+    "WebSocketSource",
     "Window",
     "WindowJoin",
 ]
