@@ -333,7 +333,7 @@ def test_a_line_shows_its_queue_and_a_live_tap_of_its_messages(browser: Browser)
     async def words() -> AsyncIterator[str]:
         for number in count(1):
             yield f"{number} {MARKUP}"
-            await anyio.sleep(0.005)
+            await anyio.sleep(0.02)
 
     made = System("tapped", source_grace=0.01, shutdown_timeout=0.5)
     made.add("words", words)
@@ -431,3 +431,24 @@ def test_three_hundred_components_and_a_thousand_lines_never_hold_the_page_up(br
         keep(page, "large")
         long = sorted(page.evaluate("window.long"))
         assert all(one < 200 for one in long[:-1]), long  # one may be the machine's own
+
+
+def test_replicas_are_one_box_and_the_graph_can_be_turned(browser: Browser) -> None:
+    made = System("many", source_grace=0.01, shutdown_timeout=0.5)
+    made.add("source", paced)
+    made.add("workers", passed, replicas=3)
+    made.add("back", passed)
+    made.connect("source", "workers")
+    made.connect("workers", "back")
+    made.connect("back", "workers")
+    with watched(made) as served, page_of(browser) as (page, _):
+        opened(page, served.link, 3)
+        expect(page.locator(f"{node(page, 'workers')} .name")).to_have_text("workers x3")
+        expect(page.locator("g.link.back")).to_have_count(1)
+        details(page, "workers")
+        expect(page.locator("#details")).to_contain_text("workers[2]: running")
+        beside = page.locator(node(page, "back")).get_attribute("transform") or ""
+        page.keyboard.press("t")
+        expect(page.locator(node(page, "back"))).not_to_have_attribute("transform", beside)
+        expect(page.locator("#details h2")).to_have_text("workers")
+        keep(page, "turned")

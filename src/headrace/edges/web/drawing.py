@@ -27,7 +27,7 @@ MOST_LABELS = 150
 """Where there are more connections, their labels are left out: the page shows the figures of those that matter."""
 _NARROWEST, _WIDEST, _DOWNWARD = 142.0, 220.0, 148.0
 _PADDING, _LETTER = 26.0, 8.6
-_LABEL_WIDTH, _LABEL_HEIGHT, _NO_LABEL = 58.0, 30.0, 8.0
+_LABEL_WIDTH, _LABEL_HEIGHT, _NO_LABEL = 66.0, 38.0, 8.0
 _TURN, _TIP = 8.0, 7.0
 
 

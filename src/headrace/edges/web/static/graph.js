@@ -2,7 +2,7 @@
 // milliseconds a frame, so that a thousand lines never hold the page up.
 
 import { put, set, svg } from "./dom.js";
-import { SHAPES, TONES, count, linkFigures, look, rate, short, span, total } from "./format.js";
+import { SHAPES, TONES, linkFigures, look, rate, short, span, total } from "./format.js";
 
 const MARGIN = 14;
 const BUDGET = 14; // ms of work a frame: each paints the whole graph, so few are better than many
@@ -150,8 +150,7 @@ export class Graph {
     put(made.word, word);
     put(made.rate, isOver || word.length > 12 ? "" : rate(speed)); // beside a long word there is no room
     put(made.badge, errors ? `✗ ${short(errors)}` : "");
-    const pace = isOver ? "" : `, ${speed === null ? "no" : short(speed)} messages a second`;
-    set(made.group, "aria-label", `${made.node.name}: ${word}${pace}${errors ? `, ${count(errors)} errors` : ""}`);
+    set(made.group, "aria-label", [made.node.title, word, made.rate.textContent, made.badge.textContent].filter(Boolean).join(" "));
     const points = this.history?.points(made.node.replicas, made.box.width - 68, 12, made.node.inputs.length === 0) ?? "";
     set(made.spark, "points", points);
     if (!made.spark.hasAttribute("transform")) set(made.spark, "transform", "translate(56 46)");

@@ -143,7 +143,7 @@ class Page {
     this.speed = make("messages a second");
     this.minute = svg("polyline", { class: "spark" });
     const curveOf = svg("svg", { viewBox: "0 0 120 30", width: 120, height: 30, role: "img", "aria-label": "throughput, last minute" }, this.minute);
-    byId("figures").append(el("div", { class: "curve" }, curveOf));
+    byId("figures").append(el("div", { class: "curve" }, el("dt", { class: "unseen" }, "last minute"), el("dd", {}, curveOf)));
     this.totals = Object.fromEntries(["in", "out", "rejected", "dead", "lost"].map((name) => [name, make(name)]));
     this.icon = svg("path");
     this.word = el("span");

@@ -159,7 +159,7 @@ class ComponentPanel {
         const isIn = one.link.receiver === this.node.name;
         const text = isIn ? `from ${one.link.sender}.${one.link.output}` : `to ${one.link.receiver}.${one.link.input}`;
         const fill = new Gauge("waiting", one.buffered, one.capacity).element;
-        return el("button", { type: "button", class: `queue ${TONES[one.pressure]}`, on: { click: () => this.page.choose(one.link.name) } }, el("span", {}, text), fill, el("span", {}, `${short(one.buffered)}/${short(one.capacity)} ${one.pressure}`));
+        return el("button", { type: "button", class: `queue ${TONES[one.pressure]}`, on: { click: () => this.page.choose(one.link.name) } }, el("span", { title: text }, text), fill, el("span", {}, `${short(one.buffered)}/${short(one.capacity)} ${one.pressure}`));
       });
     });
   }

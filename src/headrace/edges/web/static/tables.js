@@ -143,8 +143,8 @@ class Letters {
       el("button", { type: "button", on: { click: () => this.act("dead-letters/redrive", "all dead letters", "Send all dead letters once more?") } }, "Redrive all"),
       el("button", { type: "button", class: "warn", on: { click: () => this.act("dead-letters/discard", "all dead letters", "Discard all dead letters? They are gone then.") } }, "Discard all"),
     ];
-    const head = ["", "time", "component", "", "error", "message", ""].map((one) => el("th", { scope: "col" }, one));
-    this.table = el("table", {}, el("thead", {}, el("tr", {}, ...head)), this.rows);
+    const head = ["#", "time", "component", "tries", "error", "message"].map((one) => el("th", { scope: "col" }, one));
+    this.table = el("table", {}, el("thead", {}, el("tr", {}, ...head, el("td"))), this.rows);
     this.parts = [el("div", { class: "bar" }, this.told, el("span", { class: "grow" }), ...this.buttons), el("div", { class: "scroll letters" }, this.table)];
   }
 
