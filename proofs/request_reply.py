@@ -178,8 +178,7 @@ def load(judge: Judge, backend: str, seconds: int) -> None:
 
 def drain(judge: Judge, backend: str, seconds: int) -> None:
     """Stop a service in the middle of a load: what it has taken is answered, and reaches who has asked."""
-    with running(backend) as service:
-        wrk = start_wrk(service.url, BELOW, seconds)
+    with running(backend) as service, start_wrk(service.url, BELOW, seconds) as wrk:
         time.sleep(seconds / 2)
         books = service.end()
         counts = counts_of(wrk)
@@ -189,12 +188,8 @@ def drain(judge: Judge, backend: str, seconds: int) -> None:
         "the others were refused by 503 with Retry-After": set(_statuses(counts)) <= {"200", "503"},
         "nothing times out": not counts["timeouts"],
     }
-    what = f"{backend}, SIGTERM under load"
-    judge.say(what, counts, seconds / 2, facts)
-    print(
-        f"    {books.taken:,} in {books.answered:,} out lost {books.lost}, ended in {books.seconds:.2f} s",
-        flush=True,
-    )
+    judge.say(f"{backend}, SIGTERM under load", counts, seconds / 2, facts)
+    judge.say_books(backend, books)
 
 
 def _statuses(counts: Mapping[str, float]) -> list[str]:
