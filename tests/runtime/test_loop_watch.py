@@ -236,15 +236,24 @@ async def test_code_of_the_program_itself_is_told_once_and_blames_no_component(
 
 
 async def test_many_short_turns_are_nobodys_fault(parts: SimpleNamespace, told: Told) -> None:
+    turns: list[float] = []
+
     async def short(self: Any) -> None:
         for _ in range(20):
+            began = time.monotonic()
             busy(0.002)
+            turns.append(time.monotonic() - began)
             await anyio.lowlevel.checkpoint()
 
-    made = System("watched", blocked_after=SOON)
-    for number in range(20):
-        made.register_component(f"c{number}", parts.Acting(f"c{number}", short))
-    await made.run()
+    for _ in range(10):  # until the machine lets none of the turns get long
+        turns.clear()
+        told.records.clear()
+        made = System("watched", blocked_after=SOON)
+        for number in range(20):
+            made.register_component(f"c{number}", parts.Acting(f"c{number}", short))
+        await made.run()
+        if max(turns) < SOON / 4:
+            break
     assert told.records == []
 
 

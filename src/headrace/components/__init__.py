@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .system_metrics import SystemMetrics
     from .transforms import Filter, Map
     from .validate import Validate
+    from .websocket_sink import WebSocketSink
+    from .websocket_source import WebSocketSource
     from .window import Window
     from .window_join import WindowJoin
 
@@ -78,6 +80,8 @@ _HOMES = {
     "Throttle": "pacing",
     "TimerSource": "schedule",
     "Validate": "validate",
+    "WebSocketSink": "websocket_sink",
+    "WebSocketSource": "websocket_source",
     "Window": "window",
     "WindowJoin": "window_join",
 }
@@ -123,6 +127,8 @@ __all__ = [
     "Throttle",
     "TimerSource",
     "Validate",
+    "WebSocketSink",
+    "WebSocketSource",
     "Window",
     "WindowJoin",
 ]

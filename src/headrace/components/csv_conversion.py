@@ -7,6 +7,7 @@ for the dict); only a batch with something wrong in it is looked at record by re
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from headrace.exceptions import ConfigError, RowError
@@ -66,26 +67,32 @@ class CsvConversion:
         self._nulls = frozenset(null_values)
         self._names = list(header if columns is None else columns)
         self._plan = [(header.index(name), name, types.get(name, "str")) for name in self._names]
+        self._is_plain = columns is None and all(kind == "str" for _, _, kind in self._plan)
         self._columns = [(place, _Column(kind, self._nulls)) for place, _, kind in self._plan]
 
-    def convert(self, records: Sequence[Record], lines: Sequence[int]) -> list[Row | Rejected[Any]]:
+    def convert(
+        self, records: Sequence[Record], lines: Sequence[int], *, checked: bool = False
+    ) -> list[Row | Rejected[Any]]:
         """Make rows of records, and ``Rejected`` of those that do not parse; blank lines are left out.
 
         Args:
             records: The fields of each record.
             lines: The line of the file on which each record begins.
+            checked: Whether it is known that all of it is text.
         """
-        width = self._width
         if not records:
             return []
-        if all(len(record) == width for record in records) and _is_text("".join(map("".join, records))):
+        if set(map(len, records)) == {self._width} and (checked or _is_text("".join(map("".join, records)))):
             try:
                 return list(self._by_column(records))
             except ValueError:
                 pass
-        return [self._one(record, line) for record, line in zip(records, lines, strict=True) if record]
+        return [self._one(record, line) for record, line in zip(records, lines, strict=False) if record]
 
     def _by_column(self, records: Sequence[Record]) -> Iterable[Row]:
+        if self._is_plain and self._nulls.isdisjoint(chain.from_iterable(records)):
+            names = self._names
+            return [dict(zip(names, record, strict=True)) for record in records]
         columns = list(zip(*records, strict=True))
         kept = [convert(columns[place]) for place, convert in self._columns]
         names = self._names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Any, Literal, TypeVar
 
 import anyio
@@ -23,14 +22,12 @@ from .input_stream import STDIN, InputStream, is_stream
 from .line_files import PORTION, FilesInTurn, Portion
 from .line_formats import Added, JsonLines, LineFormat, TextLines
 from .line_splitter import LineSplitter
+from .row_files import Sending
 from .rows import Row
 from .tail import Tail
 from .times import Duration, seconds
 
 T = TypeVar("T")
-
-RUN = 64
-"""Rows that are sent at once: a stop that comes meanwhile takes effect after them."""
 
 _KEEP_EVERY = 1.0  # seconds between two writes of the positions
 
@@ -55,6 +52,7 @@ class _Source(HarnessComponent):
         self._settlements: list[Settlements] = []
         self._kept_at = 0.0
         self._thread = CapacityLimiter(1)
+        self._sending = Sending(lambda: self.context.clock())
 
     def _make_form(self) -> LineFormat:
         raise NotImplementedError
@@ -131,7 +129,7 @@ class _Source(HarnessComponent):
             ComponentError: The positions cannot be written.
         """
         if self._positions is not None:
-            outs: list[Any] = [self.out, self.rejected]
+            outs: list[Any] = [self.rejected, self.out]
             self._settlements = [Settlements(out.outlet, _settle) for out in outs]
         if self._stream is not None:
             await self._send_stream(self._stream)
@@ -166,30 +164,21 @@ class _Source(HarnessComponent):
 
     async def _send_portion(self, portion: Portion) -> bool:
         rows, ends = portion.batch
-        if portion.done is None or not ends:
-            return await self._send(rows)
-        for begin in range(0, len(rows), RUN):
-            if self.context.stop_event.is_set():
-                return False
-            run = rows[begin : begin + RUN]
-            end = ends[begin + len(run) - 1]  # the position moves past all of them, or none
-            for row, token in zip(run, portion.done.expect([end] * len(run)), strict=True):
-                self._settlements[type(row) is not dict].expect(row, (portion.done, token))
-            await self._send(run)
-        return True
+        if portion.done is not None and ends:
+            for row, token in zip(rows, portion.done.expect(ends), strict=True):
+                self._settlements[type(row) is dict].expect(row, (portion.done, token))
+        return await self._send(rows)
 
     async def _send(self, rows: Sequence[Row | Rejected[Any]]) -> bool:
         """Send rows, the rejected ones in their places; returns whether to go on."""
         stopping = self.context.stop_event.is_set
-        for begin in range(0, len(rows), RUN):
+        for are_rows, run in self._sending.runs(rows):
             if stopping():
                 return False
-            for kind, group in groupby(rows[begin : begin + RUN], key=type):
-                run = list(group)
-                port: Out[Any] = self.out if kind is dict else self.rejected
-                await port.send_many(run)
-                if self._settlements:
-                    self._settlements[kind is not dict].sent(run)
+            port: Out[Any] = self.out if are_rows else self.rejected
+            await port.send_many(run)
+            if self._settlements:
+                self._settlements[are_rows].sent(run)
         return True
 
     async def _keep_positions(self) -> None:

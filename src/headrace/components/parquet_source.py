@@ -33,8 +33,6 @@ class ParquetSource(RowFilesSource):
         MissingExtraError: pyarrow is missing.
     """
 
-    BATCH = 1024  # 0.3 ms of work for three columns
-
     class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Settings of a Parquet source.
 
@@ -80,7 +78,7 @@ class ParquetFile(UsedInThread):
         from headrace.edges.parquet import ParquetReader
 
         with self._in_use():
-            self._reader = ParquetReader(self.path, self._columns, ParquetSource.BATCH)
+            self._reader = ParquetReader(self.path, self._columns)
             self._opened.callback(self._reader.close)
 
     def read(self, size: int) -> list[Row | Rejected[Any]]:
