@@ -189,9 +189,9 @@ class _Drawing:
         """Return the corners of a line that leads back, below all that stands between its ends."""
         last, first = self.plan.places[way[0]].column, self.plan.places[way[-1]].column
         if way[0] == way[-1]:
-            lane = self.y[way[0]] + self.heights.box / 2 + _LANE / 2 + 2
+            lane = self.y[way[0]] + self.heights.box / 2 + max(_LANE / 2 + 2, self.heights.label / 2 + 4)
         else:
-            lane = max(self.bottom[first : last + 1]) + _LANE
+            lane = max(self.bottom[first : last + 1]) + max(_LANE, self.heights.label / 2 + 6)
         for column in range(first, last + 1):
             self.bottom[column] = max(self.bottom[column], lane + self.heights.label / 2)
         for gap in (last, first - 1):
@@ -261,7 +261,11 @@ def _half(plan: Columns, index: int, heights: Heights) -> float:
 def _apart(plan: Columns, above: int, below: int, looped: set[int], heights: Heights) -> float:
     halves = [_half(plan, i, heights) for i in (above, below)]
     both = all(plan.places[i].component for i in (above, below))
-    return sum(halves) + (_GAP_Y if both else _PASSAGE + 4) + (_LANE if above in looped else 0.0)
+    return (
+        sum(halves)
+        + (_GAP_Y if both else _PASSAGE + 4)
+        + (max(_LANE, heights.label + 8) if above in looped else 0.0)
+    )
 
 
 def _settle(

@@ -207,6 +207,28 @@ async def test_streams_end_with_the_server_and_say_so() -> None:
     await stream.aclose()
 
 
+async def test_before_a_stream_ends_it_tells_how_the_run_has_ended() -> None:
+    system, got = counting()
+    site = site_of(system)
+    told: list[tuple[str, Any]] = []
+    seen = anyio.Event()
+    with fail_after(30):
+        async with create_task_group() as group, serve(site) as port, system:
+            stream = await connect(port, "/api/v1/events")
+
+            async def listen() -> None:
+                async for name, data in events(stream):
+                    told.append((name, data))
+                    seen.set()
+
+            group.start_soon(listen)
+            await seen.wait()
+    systems = [data["system"] for name, data in told if name == "delta" and data["system"]]
+    assert (systems[-1]["state"], systems[-1]["totals"]["given_out"]) == ("stopped", len(got))
+    assert told[-1][0] == "end"
+    await stream.aclose()
+
+
 async def test_there_is_a_bound_on_streams() -> None:
     system, _ = counting()
     site = site_of(system)

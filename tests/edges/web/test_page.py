@@ -15,6 +15,10 @@ from tests.servers import free_port
 from headrace.model.restart_policy import RestartPolicy
 from headrace.runtime.system_execution_harness import System
 
+HIDE = """is => {
+    Object.defineProperty(document, 'hidden', {value: is, configurable: true});
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 MARKUP = '<img src="x" onerror="window.broken=1"><b>bold</b>'
 
@@ -159,6 +163,7 @@ def test_a_component_is_paused_restarted_and_stopped(browser: Browser, backend: 
         details(page, "joined")
         panel = page.locator("#details")
         panel.get_by_role("button", name="Pause").click()
+        page.get_by_role("dialog").get_by_role("button", name="Yes").click()
         expect(page.locator(f"{node(page, 'joined')} .word")).to_have_text("paused")
         panel.get_by_role("button", name="Resume").click()
         expect(page.locator(f"{node(page, 'joined')} .word")).not_to_have_text("paused")
@@ -243,14 +248,24 @@ def test_the_page_says_when_the_server_is_gone_and_comes_back_with_the_next(brow
     with page_of(browser) as (page, _):
         with watched(flights(), port=port) as made:
             opened(page, made.link)
-        expect(page.locator("#link")).to_have_text("connection lost, retrying")
-        keep(page, "lost")
+            page.evaluate("window.old = true")
+            page.route("**/api/v1/events", lambda route: route.abort())
+            page.evaluate(HIDE, True)
+            page.evaluate(HIDE, False)
+            expect(page.locator("#link")).to_have_text("connection lost, retrying")
+            keep(page, "lost")
+            page.unroute("**/api/v1/events")
+            expect(page.locator("#link")).to_have_text("live")
+        expect(page.locator("#link")).to_have_text("server gone, retrying")
+        expect(page.locator("#state")).to_contain_text("stopped")
+        expect(fact(page, "lost")).to_have_text(re.compile("[0-9]"))
         other = System("other", source_grace=0.01)
         other.add("alone", waits)
         with watched(other, port=port):
             expect(page.locator("#link")).to_have_text("live")
             expect(page.locator("#name")).to_have_text("other")
             expect(page.locator("g.node")).to_have_count(1)
+            assert page.evaluate("window.old") is True
 
 
 def test_a_system_without_components_and_one_that_has_finished_say_so(browser: Browser) -> None:
@@ -290,13 +305,14 @@ def test_everything_can_be_reached_by_keys(browser: Browser) -> None:
         page.keyboard.press("Enter")
         expect(page.locator("#details h2")).not_to_have_text("joined")
         page.keyboard.press("Escape")
-        expect(page.locator("#details")).to_contain_text("Choose a component")
+        expect(page.locator("#details")).to_be_hidden()
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_contain_text("find a component")
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
         expect(page.locator("#pause")).to_be_enabled()
         page.keyboard.press("p")
+        page.keyboard.press("Enter")
         expect(page.locator("#state")).to_contain_text("paused")
 
 
@@ -379,8 +395,7 @@ def test_dead_letters_are_sent_again_and_discarded(browser: Browser) -> None:
 def test_a_page_that_nobody_sees_asks_for_nothing(browser: Browser) -> None:
     with watched(flights()) as made, page_of(browser) as (page, _):
         opened(page, made.link)
-        hide = "is => { Object.defineProperty(document, 'hidden', {value: is, configurable: true}); "
-        page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", arg=True)
+        page.evaluate(HIDE, True)
         given_out = fact(page, "out")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -389,7 +404,7 @@ def test_a_page_that_nobody_sees_asks_for_nothing(browser: Browser) -> None:
             page.evaluate("fetch('api/v1/access').then(answer => answer.text())")
         assert [url for url in asked if not url.endswith("/access")] == []
         assert given_out.text_content() == before
-        page.evaluate(hide + "document.dispatchEvent(new Event('visibilitychange')) }", arg=False)
+        page.evaluate(HIDE, False)
         expect(given_out).not_to_have_text(before or "")
 
 

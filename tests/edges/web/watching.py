@@ -29,9 +29,7 @@ _SILENT = [
     "--disable-component-update",
     "--disable-sync",
 ]
-GONE = re.compile(
-    "Failed to load resource: net::ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION|status of 400"
-)
+GONE = re.compile("Failed to load resource: (net::ERR_(CONNECTION|INCOMPLETE|FAILED)|.*status of 400)")
 """What a browser says by itself when its server is away, or says no."""
 
 

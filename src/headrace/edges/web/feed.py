@@ -37,6 +37,7 @@ class Feed:
         self.recorder = recorder
         self._latest: records.Snapshot | None = None
         self._at = 0.0
+        self._is_over = False
         self._whole: tuple[int, bytes] = (0, b"")
         self._deltas: dict[tuple[int, int], bytes] = {}
 
@@ -50,6 +51,15 @@ class Feed:
             self._latest, self._at = self.recorder.snapshot(), now
             self._deltas.clear()
             self.taken += 1
+        return self._latest
+
+    def final(self) -> records.Snapshot:
+        """Return the last snapshot, for all streams at the end of the server: how the run has ended."""
+        if not self._is_over:
+            self._is_over = True
+            self._latest = self.recorder.snapshot()
+            self._deltas.clear()
+        assert self._latest is not None
         return self._latest
 
     def whole(self, one: records.Snapshot) -> bytes:

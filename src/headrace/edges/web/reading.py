@@ -168,7 +168,9 @@ async def _events(site: Site) -> AsyncIterator[bytes]:
             spoke = now
             beat = records.Beat(number=sent.number, time=latest.time, uptime=latest.uptime)
             yield encoded("heartbeat", msgspec.json.encode(beat))
-    yield encoded("end", b"{}")
+    final = feed.final()
+    data = feed.delta(sent, final) if final.number != sent.number else b""
+    yield (encoded("delta", data, final.number) if data else b"") + encoded("end", b"{}")
 
 
 ROUTES = (

@@ -2,7 +2,8 @@
 // While the page is hidden it is closed, so that nobody works for it.
 
 const SILENT = 15000; // ms without an event: there is a heartbeat every 5 s
-const AGAIN = 2000;
+const FIRST = 1000; // ms before the first retry
+const LONGEST = 15000;
 
 export class Feed {
   /** `on` has snapshot(), delta(changed) and link(word): "live" or "lost". */
@@ -11,6 +12,7 @@ export class Feed {
     this.now = null;
     this.source = null;
     this.timer = 0;
+    this.pause = FIRST;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
   }
 
@@ -26,6 +28,7 @@ export class Feed {
       });
     hear("snapshot", (data) => {
       this.now = data;
+      this.pause = FIRST;
       this.on.link("live");
       this.on.snapshot();
     });
@@ -34,12 +37,8 @@ export class Feed {
       this.now.uptime = data.uptime;
       this.on.delta(null);
     });
-    hear("end", () => this.lost());
-    source.addEventListener("error", () => {
-      if (source !== this.source) return;
-      this.lost();
-      if (source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.open(), AGAIN);
-    });
+    hear("end", () => this.retry());
+    source.addEventListener("error", () => source === this.source && this.retry());
     this.watch();
   }
 
@@ -49,16 +48,17 @@ export class Feed {
     this.source = null;
   }
 
-  lost() {
+  /** Try again after a while, and less often the longer nobody answers. */
+  retry() {
+    this.close();
     this.on.link("lost");
+    if (!document.hidden) this.timer = setTimeout(() => this.open(), this.pause);
+    this.pause = Math.min(1.5 * this.pause, LONGEST);
   }
 
   watch() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.lost();
-      this.open();
-    }, SILENT);
+    this.timer = setTimeout(() => this.retry(), SILENT);
   }
 
   apply(delta) {

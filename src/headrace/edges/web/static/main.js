@@ -26,6 +26,7 @@ const KEYS = [
   ["Enter", "show its details"],
   ["Esc", "close the details"],
   ["+ − 0", "larger, smaller, fit"],
+  ["t", "turn the graph"],
   ["p", "pause, or resume, the system"],
   ["?", "these keys"],
 ];
@@ -34,6 +35,7 @@ const narrow = matchMedia("(max-width: 760px)");
 class Page {
   constructor() {
     this.chosen = "";
+    this.isTurned = false; // whether it goes where it would not go by itself on this screen
     this.graph = { system: "", components: [], links: [] };
     this.history = new History();
     this.canControl = false;
@@ -50,6 +52,10 @@ class Page {
     return this.feed?.now ?? null;
   }
 
+  get direction() {
+    return narrow.matches !== this.isTurned ? "down" : "right";
+  }
+
   get isRunning() {
     return !OVER.includes(this.now?.system.state) && this.now?.system.state !== "new";
   }
@@ -64,7 +70,7 @@ class Page {
   async begin() {
     const round = (this.round = (this.round ?? 0) + 1);
     try {
-      const [graph, drawing] = await Promise.all([ask("graph"), ask(`drawing?direction=${narrow.matches ? "down" : "right"}`)]);
+      const [graph, drawing] = await Promise.all([ask("graph"), ask(`drawing?direction=${this.direction}`)]);
       if (round !== this.round) return;
       this.take(graph, drawing);
       await this.askAccess();
@@ -119,9 +125,10 @@ class Page {
 
   link(word) {
     const isLost = word === "lost";
-    document.body.classList.toggle("lost", isLost);
-    set(byId("link"), "class", isLost ? "pill stop" : "pill quiet");
-    put(byId("link"), isLost ? "connection lost, retrying" : "live");
+    const isOver = this.now && !this.isRunning;
+    document.body.classList.toggle("lost", isLost && !isOver);
+    set(byId("link"), "class", isLost && !isOver ? "pill stop" : "pill quiet");
+    put(byId("link"), isLost ? (isOver ? "server gone, retrying" : "connection lost, retrying") : "live");
   }
 
   // --- the top --------------------------------------------------------------------------------------
@@ -171,11 +178,23 @@ class Page {
         const text = `${state}: in ${count(totals.taken_in)}, out ${count(totals.given_out)}, rejected ${count(totals.rejected)}, dead ${count(totals.dead)}, lost ${count(totals.lost)}`;
         return [line(...(state === "finished" || state === "stopped" ? ["check", "flow"] : ["cross", "stop"]), reason && state === "failed" ? `${text}. ${reason}` : text)];
       }
-      const lines = troubles.slice(0, 3).map((one) => line(...(["blocked", "deadlock", "loop"].includes(one.kind) ? ["square", "stop"] : ["triangle", "fill"]), one.text));
-      if (troubles.length > 3) lines.push(line("triangle", "fill", `and ${troubles.length - 3} more`));
+      const lines = troubles.map((one) => line(...(["blocked", "deadlock", "loop"].includes(one.kind) ? ["square", "stop"] : ["triangle", "fill"]), one.text));
+      if (lines.length > 1) lines[0].append(this.moreButton(lines.length - 1));
       if (!lines.length && reason) lines.push(line("triangle", "fill", `not ready: ${reason}`));
       return lines.length ? lines : [line("check", "flow", "Nothing holds anything up.")];
     });
+  }
+
+  /** All that is wrong is shown when somebody wants to know it: the page does not jump when there is more or less. */
+  moreButton(number) {
+    const place = byId("troubles");
+    const isOpen = place.classList.contains("all");
+    const toggle = ({ target }) => {
+      const isShown = place.classList.toggle("all");
+      set(target, "aria-expanded", String(isShown));
+      put(target, isShown ? "only the worst" : `and ${number} more`);
+    };
+    return el("button", { type: "button", "aria-expanded": String(isOpen), on: { click: toggle } }, isOpen ? "only the worst" : `and ${number} more`);
   }
 
   showButtons(system) {
@@ -200,13 +219,18 @@ class Page {
   }
 
   listen() {
-    const pause = () => act(`system/${this.now?.system.paused ? "resume" : "pause"}`, this.graph.system);
+    const pause = () => {
+      const name = this.graph.system;
+      if (this.now?.system.paused) return act("system/resume", name);
+      return act("system/pause", name, `Pause ${name}? Nothing is handed to any component until it is resumed.`);
+    };
     const on = (id, listener) => byId(id).addEventListener("click", listener);
     on("pause", pause);
     on("stop", () => act("system/stop", this.graph.system, `Stop ${this.graph.system}? It drains: what is on its way is finished first.`));
     on("token", async () => (await askToken()) && (await this.askAccess(), say(this.canControl ? "the token is right" : "that is not the token", !this.canControl)));
     on("help", () => this.help());
     on("fit", () => this.drawn.fit());
+    on("turn", () => ((this.isTurned = !this.isTurned), this.now && this.begin()));
     on("smaller", () => this.drawn.zoom(this.drawn.scale / 1.25));
     on("larger", () => this.drawn.zoom(this.drawn.scale * 1.25));
     byId("find").addEventListener("keydown", (event) => event.key === "Enter" && this.find(event.target.value));
@@ -217,7 +241,7 @@ class Page {
       const isTyping = event.target.matches?.("input, select, textarea");
       if (event.key === "Escape") isTyping ? event.target.blur() : this.choose("");
       if (isTyping) return;
-      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), 0: () => this.drawn.fit() };
+      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), t: () => byId("turn").click(), 0: () => this.drawn.fit() };
       if (keys[event.key]) {
         event.preventDefault();
         keys[event.key]();

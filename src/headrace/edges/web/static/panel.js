@@ -22,7 +22,7 @@ export class Panel {
   nothing() {
     this.shown?.close?.();
     this.shown = null;
-    this.place.replaceChildren(el("p", { class: "empty" }, "Choose a component or a line: click it, or move with the arrow keys and press Enter."));
+    this.place.hidden = true;
   }
 
   component(name) {
@@ -36,6 +36,7 @@ export class Panel {
   show(made) {
     this.shown?.close?.();
     this.shown = made;
+    this.place.hidden = false;
     const close = el("button", { type: "button", class: "close", "aria-label": "close", on: { click: () => this.page.choose("") } }, "×");
     this.place.replaceChildren(close, ...made.parts);
     this.place.scrollTop = 0;
@@ -68,7 +69,7 @@ class ComponentPanel {
     const button = (text, what, question) =>
       el("button", { type: "button", class: what === "stop" ? "warn" : "", on: { click: () => act(`components/${encodeURIComponent(name)}/${what}`, name, question) } }, text);
     this.buttons = {
-      pause: button("Pause", "pause"),
+      pause: button("Pause", "pause", `Pause ${name}? Nothing is handed to it until it is resumed; those before it may have to wait.`),
       resume: button("Resume", "resume"),
       restart: button("Restart", "restart", `Restart ${name}? Its life ends and the next begins; what it has in hand comes again.`),
       stop: button("Stop", "stop", `Stop ${name} for good? It finishes what has arrived; the others go on.`),
