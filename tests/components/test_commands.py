@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+import uvloop
 
 from headrace import HarnessComponent, In, System
 from headrace.components import CommandSink, CommandSource, CommandTransform
@@ -490,6 +491,46 @@ async def test_a_batch_of_what_a_program_needs_not_is_done_when_it_ends_well(run
     rows = [{"line": "x" * 1000}] * 1000
     seen = await run_through(CommandSink, {"command": python("pass"), "batch": 500}, in_=rows)
     assert seen.report.outcome == "finished"
+
+
+@pytest.mark.parametrize("cls", [CommandTransform, CommandSink])
+async def test_a_program_that_does_not_end_with_its_input_is_killed_once_the_drain_is_over(
+    feed: Any, cls: Any
+) -> None:
+    code = (
+        IGNORING + "import os, sys\n"
+        "print(os.getpid(), file=sys.stderr, flush=True)\n"
+        "for line in sys.stdin: print(line, end='', flush=True)\n"
+        "while True: signal.pause()\n"
+    )
+    system = System("test", shutdown_timeout=0.3)
+    system.add("it", cls, command=python(code), stderr="port", end_within="100ms")
+    system.add("feed", feed("feed", numbers(3)))
+    hear: Any = system.add("hear", Hear)
+    system.connect("feed.out", "it.in")
+    system.connect("it.stderr", "hear")
+    with anyio.fail_after(20):
+        await system.start()
+        await hear.component.first.wait()
+        report = await system.stop()
+    assert report is not None
+    assert report.overruns[0].component == "it"
+    assert not is_there(hear.component.rows[0]["line"])
+
+
+def test_a_program_works_on_uvloop_too() -> None:
+    async def main() -> list[Any]:
+        system = System("test")
+        system.add("count", CommandSource, command=["seq", "1000"])
+        system.add("same", CommandTransform, command=["cat"])
+        hear: Any = system.add("hear", Hear)
+        system.connect("count.out", "same.in")
+        system.connect("same.out", "hear")
+        await system.run()
+        return list(hear.component.rows)
+
+    rows = anyio.run(main, backend_options={"loop_factory": uvloop.new_event_loop})
+    assert [row["line"] for row in rows] == [str(number) for number in range(1, 1001)]
 
 
 # --- all -----------------------------------------------------------------------------------------------

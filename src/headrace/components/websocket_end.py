@@ -129,7 +129,9 @@ class WebSocketEnd(HarnessComponent):
         else:
             self.clients += 1
             try:
-                with suppress(*gone()):
+                from headrace.edges.web.listening import client_gone
+
+                with suppress(*client_gone()):
                     await one.accept()
                     await self._serve(one)
             finally:
@@ -179,11 +181,4 @@ class WebSocketEnd(HarnessComponent):
         return {**health, "url": self.url, "clients": self.clients, "refused": self.refused}
 
 
-def gone() -> tuple[type[Exception], ...]:
-    """Return what is raised where a client has gone."""
-    from starlette.websockets import WebSocketDisconnect
-
-    return (WebSocketDisconnect, RuntimeError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
-
-
-__all__ = ["GOING_AWAY", "NOT_ALLOWED", "TOO_BIG", "TRY_LATER", "WebSocketEnd", "gone"]
+__all__ = ["GOING_AWAY", "NOT_ALLOWED", "TOO_BIG", "TRY_LATER", "WebSocketEnd"]

@@ -17,7 +17,7 @@ from headrace.model.message import Rejected
 from headrace.model.secret import Secret
 
 from .times import Duration, seconds
-from .websocket_end import GOING_AWAY, TRY_LATER, WebSocketEnd, gone
+from .websocket_end import GOING_AWAY, TRY_LATER, WebSocketEnd
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -234,6 +234,8 @@ class WebSocketSink(WebSocketEnd):
         return self._has_ended
 
     async def _serve(self, one: WebSocket) -> None:
+        from headrace.edges.web.listening import client_gone
+
         client = _Client()
         self._listeners.add(client)
         try:
@@ -251,7 +253,7 @@ class WebSocketSink(WebSocketEnd):
                 code, why = (
                     (TRY_LATER, "too slow") if client.is_slow else (GOING_AWAY, "the system has ended")
                 )
-                with anyio.move_on_after(_AT_THE_END), suppress(*gone()):
+                with anyio.move_on_after(_AT_THE_END), suppress(*client_gone()):
                     await one.close(code, why)
                 group.cancel_scope.cancel()
         finally:
@@ -259,7 +261,9 @@ class WebSocketSink(WebSocketEnd):
             self._listeners.discard(client)
 
     async def _send_to(self, client: _Client, one: WebSocket) -> None:
-        with suppress(*gone()):
+        from headrace.edges.web.listening import client_gone
+
+        with suppress(*client_gone()):
             while not client.is_slow:
                 while client.left and not client.is_slow:
                     message = client.left.popleft()

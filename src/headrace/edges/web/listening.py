@@ -173,6 +173,13 @@ class Listener:
         await response(scope, receive, send)
 
 
+def client_gone() -> tuple[type[Exception], ...]:
+    """Return what is raised where a WebSocket is used whose client has gone."""
+    from starlette.websockets import WebSocketDisconnect
+
+    return (WebSocketDisconnect, OSError, RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
 def json_response(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer in JSON."""
     from starlette.responses import Response
