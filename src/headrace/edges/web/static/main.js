@@ -237,7 +237,7 @@ class Page {
     narrow.addEventListener("change", () => this.now && this.begin());
     this.themes();
     addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const isTyping = event.target.matches?.("input, select, textarea");
       if (event.key === "Escape") isTyping ? event.target.blur() : this.choose("");
       if (isTyping) return;
