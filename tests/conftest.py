@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.nats import NatsServer
 from tests.servers.postgres import Postgres
 
 UNTRACED = {"agreement", "benchmarks", "docs", "evidence", "examples", "faults"}
@@ -39,6 +40,13 @@ def postgres(postgres_server: Postgres) -> Postgres:
         postgres_server.start()
     postgres_server.empty()
     return postgres_server
+
+
+@pytest.fixture
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """Return a running NATS server with no streams; the test may kill it."""
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
 
 
 class Shown:

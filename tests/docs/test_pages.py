@@ -40,6 +40,8 @@ def test_a_page_does_what_it_says(
     if "DATABASE_URL" in (ROOT / page).read_text(encoding="utf-8"):
         server = request.getfixturevalue("postgres")
         player.environment |= {"DATABASE_URL": server.url, "PGPASSWORD": server.password}
+    if "NATS_URL" in (ROOT / page).read_text(encoding="utf-8"):
+        player.environment["NATS_URL"] = request.getfixturevalue("nats").url
     player.play(blocks(page))
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .join import Join
     from .line_sources import JsonlSource, LinesSource
     from .merge import Merge
+    from .nats_sink import NatsSink
+    from .nats_source import NatsSource
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parquet_sink import ParquetSink
     from .parquet_source import ParquetSource
@@ -65,6 +67,8 @@ _HOMES = {
     "LinesSource": "line_sources",
     "Map": "transforms",
     "Merge": "merge",
+    "NatsSink": "nats_sink",
+    "NatsSource": "nats_source",
     "ParquetSink": "parquet_sink",
     "ParquetSource": "parquet_source",
     "Parse": "parsing",
@@ -112,6 +116,8 @@ __all__ = [
     "LinesSource",
     "Map",
     "Merge",
+    "NatsSink",
+    "NatsSource",
     "ParquetSink",
     "ParquetSource",
     "Parse",

@@ -38,4 +38,27 @@ async def work_in_batches(
                 await out.send_many(some)
 
 
-__all__ = ["Results", "work_in_batches"]
+async def acknowledge_written(
+    inlet: In[Any], batch: Sequence[Any], rejected: Sequence[Rejected[Any]], port: Out[Any]
+) -> None:
+    """Acknowledge what a sink has written, at once, so that it does not come again whatever happens next.
+
+    Args:
+        inlet: Where the batch came from.
+        batch: All of it.
+        rejected: What was not written, and is sent to ``port``, and acknowledged then.
+        port: The output for it.
+    """
+    if not rejected:
+        inlet.ack()
+        return
+    bad = {id(one.message) for one in rejected}
+    for message in batch:
+        if id(message) not in bad:
+            inlet.ack(message)
+    for one in rejected:
+        await port.send(one)
+        inlet.ack(one.message)
+
+
+__all__ = ["Results", "acknowledge_written", "work_in_batches"]

@@ -15,6 +15,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError, HeadraceError, UnavailableError
 from headrace.model.message import Rejected
 
+from .batches import acknowledge_written
 from .connection import Connection
 from .input_file import check_packing
 from .output_file import OutputFile
@@ -175,16 +176,7 @@ class FileSink(HarnessComponent):
         if records:
             await self._insistently(lambda: self._file.write(records))
         self.written += len(batch) - len(rejected)
-        if not rejected:
-            self.in_.ack()  # at once, so that it does not come again, whatever happens next
-            return
-        bad = {id(one.message) for one in rejected}
-        for message in batch:
-            if id(message) not in bad:
-                self.in_.ack(message)
-        for one in rejected:
-            await self.rejected.send(one)
-            self.in_.ack(one.message)
+        await acknowledge_written(self.in_, batch, rejected, self.rejected)
 
     async def _insistently(self, fn: Callable[[], T]) -> T:
         while True:

@@ -16,6 +16,7 @@ from headrace.authoring.ports import In, Out
 from headrace.exceptions import ComponentError, ConfigError, UnavailableError
 from headrace.model.message import Rejected
 
+from .batches import acknowledge_written
 from .connection import Connection
 from .output_file import RotatedNames
 from .parquet_source import require_parquet
@@ -143,7 +144,7 @@ class ParquetSink(HarnessComponent):
             table, rejected = await self._in_thread(partial(self._writer.encode, batch))
             if table is not None:
                 await self._write(table)
-            await self._acknowledge(batch, rejected)
+            await acknowledge_written(self.in_, batch, rejected, self.rejected)
         if self._rotates:
             return
         if self.context.stop_event.is_set():
@@ -188,18 +189,6 @@ class ParquetSink(HarnessComponent):
         if self._names.part.exists():
             self._names.part.rename(as_what)
         self._names.remove_old()
-
-    async def _acknowledge(self, batch: list[Any], rejected: list[Rejected[Any]]) -> None:
-        if not rejected:
-            self.in_.ack()  # at once, so that it does not come again, whatever happens next
-            return
-        bad = {id(one.message) for one in rejected}
-        for row in batch:
-            if id(row) not in bad:
-                self.in_.ack(row)
-        for one in rejected:
-            await self.rejected.send(one)
-            self.in_.ack(one.message)
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(fn, limiter=CapacityLimiter(1))

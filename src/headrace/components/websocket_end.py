@@ -132,7 +132,6 @@ class WebSocketEnd(HarnessComponent):
                 from headrace.edges.web.listening import client_gone
 
                 with suppress(*client_gone()):
-                    await one.accept()
                     await self._serve(one)
             finally:
                 self.clients -= 1
@@ -142,6 +141,7 @@ class WebSocketEnd(HarnessComponent):
         return bool(self.context.stop_event.is_set())
 
     async def _serve(self, one: WebSocket) -> None:
+        """Accept the client, and talk to it."""
         raise NotImplementedError
 
     async def _until_all_have_left(self) -> None:

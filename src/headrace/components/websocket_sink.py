@@ -237,8 +237,9 @@ class WebSocketSink(WebSocketEnd):
         from headrace.edges.web.listening import client_gone
 
         client = _Client()
-        self._listeners.add(client)
+        self._listeners.add(client)  # before it knows that it is one, so that it misses nothing
         try:
+            await one.accept()
             async with anyio.create_task_group() as group:
 
                 async def listen() -> None:

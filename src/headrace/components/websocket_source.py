@@ -125,6 +125,7 @@ class WebSocketSource(WebSocketEnd):
             await self._until_all_have_left()
 
     async def _serve(self, one: WebSocket) -> None:
+        await one.accept()
         while not self._is_over():
             came = await self._interruptible(one.receive)
             if came is None:

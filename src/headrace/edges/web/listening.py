@@ -232,4 +232,13 @@ def _load() -> None:
         import_module(name)
 
 
-__all__ = ["HEAD_WITHIN", "MOST", "Listener", "address_of", "json_response", "listener_at", "require_server"]
+__all__ = [
+    "HEAD_WITHIN",
+    "MOST",
+    "Listener",
+    "address_of",
+    "client_gone",
+    "json_response",
+    "listener_at",
+    "require_server",
+]
