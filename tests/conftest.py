@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.mosquitto import Mosquitto
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import Postgres
 
@@ -46,6 +47,13 @@ def postgres(postgres_server: Postgres) -> Postgres:
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """Return a running NATS server with no streams; the test may kill it."""
     with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """Return a running MQTT server with no messages; the test may kill it."""
+    with Mosquitto(tmp_path_factory.mktemp("mqtt")) as server:
         yield server
 
 

@@ -18,8 +18,9 @@ from tests.servers.nats import NatsServer
 
 from headrace import Backoff, HarnessComponent, In, RestartPolicy, System, SystemFailed, component
 from headrace.components import NatsSink, NatsSource
-from headrace.edges.nats import Consumer, Given, NatsSession, Options
+from headrace.edges.nats import Consumer, NatsSession, Options
 from headrace.exceptions import ComponentError, ConfigError, MissingExtraError
+from headrace.model.carried import Given
 
 SOON = Backoff(first=0.01, longest=0.05)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -125,3 +126,26 @@ def test_settings_that_cannot_be_meant_are_refused(config: Any, field: str) -> N
     with pytest.raises(ConfigError) as caught:
         Validate("v", config)
     assert caught.value.field == field
+
+
+def test_a_type_beside_the_blueprint_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "shop_of_validate.py").write_text(
+        "import msgspec\nclass Order(msgspec.Struct):\n    n: int\n"
+    )
+    (tmp_path / "shop.yaml").write_text(
+        "system: shop\ncomponents:\n  rows: {type: lines_source, config: {path: '-'}}\n"
+        "  check: {type: validate, config: {type: 'shop_of_validate:Order'}}\n  show: {type: console_sink}\n"
+        "connections: [rows -> check -> show]\n"
+    )
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", "run", str(tmp_path / "shop.yaml"), "--quiet"],
+        input=b"",
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -42,6 +42,8 @@ def test_a_page_does_what_it_says(
         player.environment |= {"DATABASE_URL": server.url, "PGPASSWORD": server.password}
     if "NATS_URL" in (ROOT / page).read_text(encoding="utf-8"):
         player.environment["NATS_URL"] = request.getfixturevalue("nats").url
+    if "MQTT_URL" in (ROOT / page).read_text(encoding="utf-8"):
+        player.environment["MQTT_URL"] = f"mqtt://127.0.0.1:{request.getfixturevalue('mosquitto').port}"
     player.play(blocks(page))
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .join import Join
     from .line_sources import JsonlSource, LinesSource
     from .merge import Merge
-    from .nats_sink import NatsSink
-    from .nats_source import NatsSource
+    from .mqtt import MqttSink, MqttSource
+    from .nats import NatsSink, NatsSource
     from .pacing import Debounce, RateLimit, Sample, Throttle
     from .parquet_sink import ParquetSink
     from .parquet_source import ParquetSource
@@ -67,8 +67,10 @@ _HOMES = {
     "LinesSource": "line_sources",
     "Map": "transforms",
     "Merge": "merge",
-    "NatsSink": "nats_sink",
-    "NatsSource": "nats_source",
+    "MqttSink": "mqtt",
+    "MqttSource": "mqtt",
+    "NatsSink": "nats",
+    "NatsSource": "nats",
     "ParquetSink": "parquet_sink",
     "ParquetSource": "parquet_source",
     "Parse": "parsing",
@@ -116,6 +118,8 @@ __all__ = [
     "LinesSource",
     "Map",
     "Merge",
+    "MqttSink",
+    "MqttSource",
     "NatsSink",
     "NatsSource",
     "ParquetSink",

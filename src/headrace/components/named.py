@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from headrace.exceptions import ComponentTypeError, ConfigError
-from headrace.runtime.registry import Registry
+from headrace.runtime.registry import registry_in_use
 
 
 def named(what: Any, field: str) -> Any:
     """Return what a setting names; what is no text is meant itself.
 
     Args:
-        what: ``module:name`` of something in a module of the current folder, or that the system has loaded.
+        what: ``module:name`` of something in a module beside the blueprint (of the current folder, where there is
+            none), or that the system has loaded.
         field: The name of the setting.
 
     Raises:
@@ -27,7 +27,7 @@ def named(what: Any, field: str) -> Any:
     if loaded is not None and hasattr(loaded, attribute):
         return getattr(loaded, attribute)
     try:
-        return Registry(Path.cwd()).resolve(what if ":" in what else f"{what}:")
+        return registry_in_use().resolve(what if ":" in what else f"{what}:")
     except ComponentTypeError as error:
         raise ConfigError(f"{field}: {error}", field=field) from error
 

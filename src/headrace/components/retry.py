@@ -55,7 +55,7 @@ class Retry(HarnessComponent):
         """Settings of a retry.
 
         Attributes:
-            call: The function, or ``module:name`` of one in a module of the current folder, or one that the
+            call: The function, or ``module:name`` of one in a module beside the blueprint, or one that the
                 system has loaded.
             on: The exceptions after which it is called again: a built-in name such as ``OSError``, or
                 ``module:name``.

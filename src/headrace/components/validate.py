@@ -42,7 +42,7 @@ class Validate(HarnessComponent):
 
         Attributes:
             type: A type that msgspec converts to (a Struct, a dataclass, ``list[int]``), or ``module:name`` of one
-                in a module of the current folder, or one that the system has loaded.
+                in a module beside the blueprint, or one that the system has loaded.
             convert: Whether what is sent is of that type, instead of the message as it came.
             strict: Whether ``"5"`` is no number.
             schema: A JSON Schema, or the path of a file with one.

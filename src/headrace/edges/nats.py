@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from headrace.exceptions import HeadraceError, UnavailableError
+from headrace.model.carried import Given, Taken
 
 T = TypeVar("T")
 
@@ -75,38 +76,6 @@ class Consumer:
     deliver: Literal["all", "new"] = "all"
     ack_wait: float = 30.0
     max_unacked: int = 1000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Taken:
-    """A message that was read.
-
-    Attributes:
-        data: Its content.
-        subject: Its subject.
-        reply: Where to acknowledge it; empty where that is not needed.
-    """
-
-    data: bytes
-    subject: str
-    reply: str
-
-
-@dataclass(slots=True)
-class Given:
-    """A message to be published.
-
-    Attributes:
-        subject: Its subject.
-        data: Its content.
-        key: What the stream knows it again by, so that it is there once; empty for none.
-        message: What it was made of.
-    """
-
-    subject: str
-    data: bytes
-    key: str
-    message: Any
 
 
 class NatsSession:
@@ -416,4 +385,4 @@ def _said(error: BaseException) -> str:
     return str(error).removeprefix("nats: ") or type(error).__name__
 
 
-__all__ = ["Consumer", "Given", "NatsSession", "Options", "Taken"]
+__all__ = ["Consumer", "NatsSession", "Options"]

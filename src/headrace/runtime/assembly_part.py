@@ -86,6 +86,10 @@ class Part:
 
     def add(self) -> None:
         """Take resources and components into the system."""
+        with self.registry.in_use():
+            self._take_in()
+
+    def _take_in(self) -> None:
         self.site.any_output = self.site.any_output or self.blueprint.has_gaps
         self.site.any_input = self.site.any_input or self.blueprint.has_gaps
         for resource in self.blueprint.resources:

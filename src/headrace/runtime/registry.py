@@ -13,6 +13,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -33,6 +34,14 @@ _LIBRARIES = (
 def component_types() -> Mapping[str, EntryPoint]:
     """Return the installed component types by name, sorted; none of them is imported."""
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+_IN_USE: ContextVar[Registry | None] = ContextVar("headrace_registry", default=None)
+
+
+def registry_in_use() -> Registry:
+    """Return the registry of the blueprint whose components are being made, or one of the current folder."""
+    return _IN_USE.get() or Registry(Path.cwd())
 
 
 class Registry:
@@ -74,6 +83,15 @@ class Registry:
         with _first_on_path(home):
             loaded = _import(module)
         return _attribute(loaded, attribute)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let settings that name something name it as the blueprint does, while its components are made."""
+        token = _IN_USE.set(self)
+        try:
+            yield
+        finally:
+            _IN_USE.reset(token)
 
     @cached_property
     def _points(self) -> tuple[EntryPoint, ...]:
@@ -251,4 +269,4 @@ def _looks_like_a_type(name: str, value: object) -> bool:
     return not name.startswith("_") and callable(value) and not isinstance(value, ModuleType)
 
 
-__all__ = ["GROUP", "Registry", "component_types", "place_of"]
+__all__ = ["GROUP", "Registry", "component_types", "place_of", "registry_in_use"]

@@ -1,67 +1,64 @@
-"""What ``nats_source`` and ``nats_sink`` share: the server, and how it is reached."""
+"""What the sources and sinks of brokers share: a session with a server, that may go away and come back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
 from headrace.authoring.harness_component import HarnessComponent
 from headrace.edges.interruptible_thread import InterruptibleThread
-from headrace.exceptions import (
-    ComponentError,
-    ConfigError,
-    HeadraceError,
-    MissingExtraError,
-    UnavailableError,
-)
+from headrace.exceptions import ComponentError, HeadraceError, UnavailableError
+from headrace.model.carried import Given, Taken
 
 from .connection import Connection
 from .payloads import Payloads
 from .times import seconds
 
-if TYPE_CHECKING:
-    from headrace.edges.nats import NatsSession
-
 T = TypeVar("T")
 
 
-class NatsEnd(HarnessComponent):
-    """What source and sink share: the server, and how it is reached."""
+class Session(Protocol):
+    """A connection that is opened, lost, and opened again. All of it blocks; several threads may call it."""
+
+    dropped: int
+
+    def open(self) -> None: ...
+
+    def publish(self, messages: list[Given]) -> list[tuple[Given, str]]: ...
+
+    def fetch(self, count: int, wait: float) -> list[Taken]: ...
+
+    def settle(self, done: Sequence[Taken], undone: Sequence[Taken], working: Sequence[Taken]) -> None: ...
+
+    def interrupt(self, since: float = 0.0) -> None: ...
+
+    def stop_reading(self) -> None: ...
+
+    def disconnect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class BrokerEnd(HarnessComponent):
+    """A component with a session; a subclass has the ``Config``, and makes the session."""
 
     def __init__(self, name: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, config)
-        settings = self.config
-        servers = [settings.url] if isinstance(settings.url, str) else list(settings.url)
-        if not servers or not all(one.startswith(("nats://", "tls://")) for one in servers):
-            raise ConfigError("url must begin with nats:// or tls://", field="url")
-        if settings.create_stream and not settings.stream:
-            raise ConfigError("create_stream needs stream", field="create_stream")
-        self._timeout = seconds(settings.timeout, "timeout")
-        self._session = self._make_session(servers)
+        self._timeout = seconds(self.config.timeout, "timeout")
+        self._session, what = self._make_session()
         self._thread = InterruptibleThread(self._session.interrupt)
-        self._server = Connection(
-            ", ".join(one.rpartition("@")[2].removeprefix("nats://") for one in servers)
-        )
-        self._payloads = Payloads(settings.format, getattr(settings, "subject_field", ""))
+        self._server = Connection(what)
+        self._payloads = Payloads(self.config.format, self._subject_field())
 
-    def _make_session(self, servers: list[str]) -> NatsSession:
+    def _make_session(self) -> tuple[Session, str]:
+        """Return the session, and what the server is called."""
         raise NotImplementedError
 
-    def _options(self, servers: list[str], subjects: Sequence[str]) -> dict[str, Any]:
-        settings = self.config
-        return {
-            "servers": servers,
-            "user": settings.user,
-            "password": str(settings.password),
-            "token": str(settings.token),
-            "credentials": settings.credentials,
-            "timeout": self._timeout,
-            "stream": settings.stream,
-            "subjects": subjects if settings.create_stream else (),
-        }
+    def _subject_field(self) -> str:
+        return ""
 
     async def setup(self, harness_context: Mapping[str, Any] | None = None) -> None:
         """Connect; a server that is away keeps nobody from beginning.
@@ -102,12 +99,4 @@ class NatsEnd(HarnessComponent):
         return {**await super().health_check(), **self._server.health()}
 
 
-def nats_edge() -> Any:
-    try:
-        from headrace.edges import nats
-    except ImportError:
-        raise MissingExtraError("nats", "nats") from None
-    return nats
-
-
-__all__ = ["NatsEnd", "nats_edge"]
+__all__ = ["BrokerEnd", "Session"]
