@@ -209,8 +209,8 @@ async def test_no_more_is_on_its_way_than_may_be(shared: Mosquitto, topic: str, 
     config = {"topic": topic, "max_unacked": 20}
     async with reading(shared, collect, sink=Waits("kept"), **config) as (_, source, kept, _):
         await anyio.to_thread.run_sync(publish, shared, topic, *(b'{"n": %d}' % n for n in range(500)))
-        await until(lambda: len(source._open) == 20)
-        assert len(source._session._order) == 20
+        await until(lambda: len(source._session._order) == 20)
+        assert len(source._open) <= 20
         may.set()
         await until(lambda: len(kept.messages) == 500)
     assert [row["n"] for row in kept.messages] == list(range(500))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .csv_source import CsvSource
     from .dedupe import Dedupe
     from .file_sink import FileSink
+    from .folder_source import FolderSource
     from .gateway import GatewayReplies, GatewayRequests
     from .http_poll import HttpPoll
     from .http_post import HttpPost
@@ -56,6 +57,7 @@ _HOMES = {
     "FileSink": "file_sink",
     "Filter": "transforms",
     "FlatMap": "shaping",
+    "FolderSource": "folder_source",
     "Format": "parsing",
     "GatewayReplies": "gateway",
     "GatewayRequests": "gateway",
@@ -107,6 +109,7 @@ __all__ = [
     "FileSink",
     "Filter",
     "FlatMap",
+    "FolderSource",
     "Format",
     "GatewayReplies",
     "GatewayRequests",
