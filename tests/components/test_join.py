@@ -7,10 +7,13 @@ from typing import Any
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headrace import System
 from headrace.components import Join
 from headrace.exceptions import ComponentError, ConfigError, SystemFailed
+from headrace.testing import feed_all
 
 SIDE = [{"k": 1, "name": "one"}, {"k": 2, "name": "two"}]
 ROWS = [{"k": 2, "v": "x"}, {"k": 3, "v": "y"}, {"k": 1, "v": "z"}, {"k": None, "v": "n"}]
@@ -177,3 +180,29 @@ async def test_of_a_batch_with_a_row_that_crashes_the_join_nothing_is_delivered(
     books = {edge.edge: edge for edge in report.ledger.edges}["left.out -> join.in"]
     assert books.acknowledged == len(sink.messages)
     assert books.acknowledged + books.dead_lettered + sum(books.dropped.values()) == 4
+
+
+KEYS = st.sampled_from([None, 1, 2, "a", "b"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.fixed_dictionaries({"k": KEYS, "v": st.integers(0, 9)}), max_size=12),
+    st.lists(st.fixed_dictionaries({"k": KEYS, "name": st.integers(0, 9)}), max_size=8),
+    st.sampled_from(["left", "inner"]),
+    st.sampled_from(["first", "last"]),
+)
+def test_a_join_with_a_table_equals_two_loops(
+    rows: list[dict[str, Any]], side: list[dict[str, Any]], how: str, duplicates: str
+) -> None:
+    expected = []
+    for row in rows:
+        matches = [one["name"] for one in side if one["k"] is not None and one["k"] == row["k"]]
+        if matches:
+            expected.append({**row, "name": matches[0 if duplicates == "first" else -1]})
+        elif how == "left":
+            expected.append({**row, "name": None})
+    config = {"on": ["k"], "take": ["name"], "how": how, "duplicates": duplicates}
+    fed = feed_all(Join, {"in": rows, "side": side}, config=config)
+    assert fed.out == expected
+    assert fed.report.ledger.closes
