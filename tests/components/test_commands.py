@@ -215,7 +215,7 @@ async def test_a_folder_that_is_missing_and_a_file_that_is_no_program_are_errors
 async def test_a_stop_asks_the_program_to_end_and_takes_its_last_line() -> None:
     code = (
         "import os, signal, sys\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), os._exit(0)))\n"  # a print may be at work
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), os._exit(0)))\n"  # no print
         "print(os.getpid(), flush=True)\n"
         "signal.pause()\n"
     )
