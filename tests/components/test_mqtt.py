@@ -18,7 +18,7 @@ from tests.servers.mosquitto import Mosquitto
 from headrace import Backoff, System, SystemFailed, component
 from headrace.components import MqttSink, MqttSource
 from headrace.edges.mqtt import MqttSession, Options
-from headrace.exceptions import ComponentError, ConfigError, MissingExtraError
+from headrace.exceptions import ComponentError, ConfigError, MissingExtraError, UnavailableError
 from headrace.model.carried import Given, Taken
 
 SOON = Backoff(first=0.01, longest=0.05)
@@ -323,6 +323,41 @@ async def test_what_cannot_be_published_is_rejected(run_through: Any, shared: Mo
         "field 'room' has 'a/b', which cannot be in a name",
     ]
     assert seen.component.sent == 2
+
+
+def test_what_is_refused_is_told_although_the_rest_is_not_confirmed(shared: Mosquitto, topic: str) -> None:
+    session = MqttSession(Options("127.0.0.1", shared.port, timeout=0.2))
+    session.open()
+    try:
+        messages = [Given(f"{topic}/#", b"1", "", "bad"), Given(topic, b"2", "", "good")]
+        session._confirmed_of = lambda waiting: (_ for _ in ()).throw(UnavailableError("silent"))  # type: ignore[method-assign]
+        ((refused, why),) = session.publish(messages)
+        assert (refused.message, "wildcards" in why) == ("bad", True)
+        assert [one.message for one in messages] == ["good"]
+        with pytest.raises(UnavailableError, match="silent"):
+            session.publish(messages)
+    finally:
+        session.close()
+
+
+def test_a_message_that_is_undone_holds_up_no_acknowledgement_and_comes_again(
+    shared: Mosquitto, topic: str
+) -> None:
+    options = Options("127.0.0.1", shared.port, topic=topic, client_id=f"undone {topic}", session_expiry=100)
+    session = MqttSession(options)
+    session.open()
+    try:
+        publish(shared, topic, b"1", b"2", b"3")
+        taken: list[Taken] = []
+        while len(taken) < 3:
+            taken += session.fetch(10, 5)
+        session.settle(taken[1:], undone=taken[:1])
+        assert not session._order
+        session.disconnect()
+        session.open()
+        assert [one.data for one in session.fetch(10, 5)] == [b"1"]
+    finally:
+        session.close()
 
 
 # --- the server --------------------------------------------------------------------------------------------

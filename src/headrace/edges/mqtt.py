@@ -139,14 +139,18 @@ class MqttSession:
         """
         rejected: list[tuple[Given, str]] = []
         waiting = self._handed_over(messages, rejected)
-        while waiting and (found := self._confirmed_of(waiting)):
-            for mid, code in found.items():
-                one = waiting.pop(mid)
-                messages.remove(one)
-                if code >= _FAILED:
-                    rejected.append((one, f"reason code {code:#x}"))
-        if messages and not rejected:
-            raise UnavailableError(self._why or "the connection is lost")
+        try:
+            while waiting and (found := self._confirmed_of(waiting)):
+                for mid, code in found.items():
+                    one = waiting.pop(mid)
+                    messages.remove(one)
+                    if code >= _FAILED:
+                        rejected.append((one, f"reason code {code:#x}"))
+            if messages:
+                raise UnavailableError(self._why or "the connection is lost")
+        except UnavailableError:
+            if not rejected:  # what it refuses is told first; the rest is still in the list
+                raise
         return rejected
 
     def _handed_over(self, messages: list[Given], rejected: list[tuple[Given, str]]) -> dict[int, Given]:
@@ -212,6 +216,10 @@ class MqttSession:
                 life, _, mid = one.reply.partition(":")
                 if mid and int(life) == self._life and int(mid) in self._order:
                     self._done.add(int(mid))
+            for one in undone:  # it comes with the next connection, and holds nothing up until then
+                life, _, mid = one.reply.partition(":")
+                if mid and int(life) == self._life:
+                    self._order.pop(int(mid), None)
             while self._order and (first := next(iter(self._order))) in self._done:
                 del self._order[first]
                 self._done.discard(first)
