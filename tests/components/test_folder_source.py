@@ -74,6 +74,20 @@ async def test_files_that_are_there_come_change_and_go_are_told(collect: Any, tm
         assert (health["connected"], health["files"]) == (True, 1)
 
 
+async def test_what_is_in_a_folder_that_comes_is_told_however_soon_it_was_there(
+    collect: Any, tmp_path: Path
+) -> None:
+    folder, made = tmp_path / "in", tmp_path / "made"
+    folder.mkdir()
+    (made / "deep").mkdir(parents=True)
+    for path in (made / "a.csv", made / "deep" / "b.csv"):
+        path.write_text("1")
+    async with watching(folder, collect) as (source, told):
+        await until(lambda: source._folder.tries == 0 and source._watch._changes is not None)
+        made.rename(folder / "made")
+        await until(lambda: set(told) == {("made/a.csv", "added"), ("made/deep/b.csv", "added")})
+
+
 async def test_a_file_that_is_being_written_is_told_once_when_it_is_quiet(
     collect: Any, tmp_path: Path
 ) -> None:

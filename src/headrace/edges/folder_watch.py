@@ -65,7 +65,11 @@ class FolderWatch:
             raise UnavailableError(f"{self._folder}: cannot be watched: {error}") from error
         if not os.path.isdir(self._folder):
             raise UnavailableError(f"{self._folder}: the folder is gone")
-        return sorted((path, NAMES[change]) for change, path in found)
+        told = {(path, NAMES[change]) for change, path in found}
+        for path, change in list(told):
+            if change == "added" and self._recursive and os.path.isdir(path):
+                told.update(_in_new_folder(path))
+        return sorted(told)
 
     def interrupt(self, since: float = 0.0) -> None:
         """End a wait for changes."""
@@ -75,6 +79,13 @@ class FolderWatch:
         """Watch no more."""
         self._stop.set()
         self._changes = None
+
+
+def _in_new_folder(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the files of a folder that has just come: those that were in it before it was watched are not told."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield os.path.join(folder, name), "added"
 
 
 __all__ = ["FolderWatch"]
