@@ -18,6 +18,8 @@ from rich.table import Table
 from headrace import HarnessComponent, In, Out
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+BESIDE = 34
+"""Letters of a row beside its blocks: the name, the number, and a note."""
 
 
 class Usual:
@@ -81,7 +83,7 @@ class Watch(HarnessComponent):
 
 
 class Chart(HarnessComponent):
-    """Shows the last minute of rows in the terminal; a line for each, where there is no terminal."""
+    """Shows the last sixty rows in the terminal; a line for each, where there is no terminal."""
 
     in_: In[dict[str, Any]]
 
@@ -94,19 +96,20 @@ class Chart(HarnessComponent):
                 for field, value in row["values"].items():
                     history.setdefault(field, deque(maxlen=60)).append((value, field in row["unusual"]))
                 if sys.stdout.isatty():
-                    table = drawn(history)
+                    table = drawn(history, console.width)
                     await anyio.to_thread.run_sync(lambda table=table: live.update(table, refresh=True))
                 else:
                     await anyio.to_thread.run_sync(print, told(row))
 
 
-def drawn(history: Mapping[str, deque[tuple[float, bool]]]) -> Table:
-    """Return the chart: a row for each metric, a column of blocks for each reading, unusual ones in red."""
+def drawn(history: Mapping[str, deque[tuple[float, bool]]], width: int) -> Table:
+    """Return the chart: a row for each metric, a block for each of the latest readings, unusual ones in red."""
+    room = max(10, width - BESIDE)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for field, values in history.items():
         most = max(100.0, *(value for value, _ in values))
         bars = ""
-        for value, is_unusual in values:
+        for value, is_unusual in list(values)[-room:]:
             block = BLOCKS[min(len(BLOCKS) - 1, int(value / most * len(BLOCKS)))]
             bars += f"[bold red]{block}[/]" if is_unusual else block
         note = "[bold red]unusual[/]" if values[-1][1] else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import pty
 import re
@@ -11,10 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "07-metrics"
 
@@ -54,6 +57,17 @@ def test_nothing_is_unusual_before_it_has_learned_and_small_moves_never_are() ->
     assert not any(usual.is_unusual(value) for value in (0, 100) * 10)
     still = example().Usual()
     assert not any(still.is_unusual(50 + (number == 60) * 3.9) for number in range(100))
+
+
+def test_the_newest_readings_are_shown_however_narrow_the_terminal_is() -> None:
+    chart = example()
+    readings = deque([(0.0, False)] * 59 + [(100.0, True)], maxlen=60)
+    for width in (60, 80, 200):
+        console = Console(width=width, file=io.StringIO(), force_terminal=False)
+        console.print(chart.drawn({"process_cpu_percent": readings}, width))
+        shown = console.file.getvalue()
+        assert "▁█ " in shown
+        assert "…" not in shown
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
