@@ -31,6 +31,7 @@ class Mosquitto(ServerProcess):
             "autosave_on_changes": "true",
             "autosave_interval": "1",
             "max_queued_messages": "0",
+            "log_type": "all",  # who has subscribed, too
         }
         if os.geteuid() == 0:
             settings["user"] = "root"  # else it becomes one who may not write to the folder

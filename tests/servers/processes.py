@@ -50,6 +50,14 @@ class ServerProcess(ABC):
             return False
         return True
 
+    def wait_until_logged(self, words: str) -> None:
+        """Return once its log holds ``words``, from whichever start; a server tells of its clients nowhere else."""
+        end = time.monotonic() + _LONGEST
+        while words not in (said := (self.folder / "server.log").read_text()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the server never said {words!r}:\n{said}")
+            time.sleep(0.01)
+
     def kill(self) -> None:
         """Kill it as ``kill -9`` does, and return once it is gone."""
         if self._process is not None:
