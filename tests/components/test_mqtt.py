@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 from tests.servers.mosquitto import Mosquitto
 
-from headrace import Backoff, System, SystemFailed, component
+from headrace import Backoff, HarnessComponent, In, System, SystemFailed, component
 from headrace.components import MqttSink, MqttSource
 from headrace.edges.mqtt import MqttSession, Options
 from headrace.exceptions import ComponentError, ConfigError, MissingExtraError, UnavailableError
@@ -214,6 +214,33 @@ async def test_no_more_is_on_its_way_than_may_be(shared: Mosquitto, topic: str, 
         may.set()
         await until(lambda: len(kept.messages) == 500)
     assert [row["n"] for row in kept.messages] == list(range(500))
+
+
+async def test_the_source_goes_on_where_one_of_two_readers_ends_by_itself(
+    shared: Mosquitto, topic: str, collect: Any
+) -> None:
+    class TakesThree(HarnessComponent):
+        in_: In[Any]
+
+        async def process(self) -> None:
+            for _ in range(3):
+                await self.in_.receive()
+
+    system = System("reading", buffer_size=15)
+    feed = {"url": url(shared), "timeout": 2, "topic": topic, "max_unacked": 20}
+    source: Any = system.add("feed", MqttSource, feed).component
+    system.add("kept", kept := collect("kept"))
+    system.add("few", TakesThree("few"))
+    system.connect("feed.out", "kept.in")
+    system.connect("feed.out", "few.in")
+    async with anyio.create_task_group() as group:
+        await group.start(system.run)
+        await until(lambda: not source._server.is_away)
+        await anyio.to_thread.run_sync(publish, shared, topic, *(b'{"n": %d}' % n for n in range(200)))
+        await until(lambda: {row["n"] for row in kept.messages} == set(range(200)))
+        await until(lambda: not source._open)
+        with anyio.fail_after(20):
+            await system.stop()
 
 
 async def test_with_quality_0_what_comes_too_fast_is_lost_and_counted(

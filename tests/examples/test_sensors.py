@@ -46,7 +46,9 @@ def started(server: Mosquitto, backend: str) -> Iterator[tuple[subprocess.Popen[
             while "url=" not in said:
                 said = process.stderr.readline()
                 assert said, "it has ended"
-            server.wait_until_logged("Sending SUBACK to heat-watch")  # what is published before it is for nobody
+            server.wait_until_logged(
+                "Sending SUBACK to heat-watch"
+            )  # what is published before it is for nobody
             yield process, re.sub(r".*url='?(\S+?)'?\s*$", r"\1", said)
         finally:
             process.kill()

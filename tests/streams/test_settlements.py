@@ -135,7 +135,52 @@ async def test_what_a_reader_that_fails_for_good_has_in_hand_is_undone() -> None
     with pytest.raises(SystemFailed):
         await run(source, fails)
     assert sorted(source.done) == [0, 1, 2, 3]
-    assert source.undone == [4]
+    assert source.undone == [4, *range(5, 10)]
+
+
+async def test_what_a_reader_that_ends_by_itself_leaves_unread_is_undone() -> None:
+    source = Source("source", 30)
+
+    async def takes_five(rows: In[Row]) -> None:
+        for _ in range(5):
+            await rows.receive()
+
+    system = await run(source, takes_all, takes_five, buffer_size=8)
+    dropped = system.ledger().edges[1].dropped["reader_ended"]
+    assert dropped > 1
+    assert sorted(source.undone) == list(range(5, 5 + len(source.undone)))
+    assert sorted([*source.done, *source.undone]) == list(range(30))
+    assert source.left == []
+
+
+async def test_what_waits_to_be_delivered_again_when_the_reader_ends_is_undone() -> None:
+    source = Source("source", 4)
+
+    async def gives_all_back(rows: In[Row]) -> None:
+        for _ in range(4):
+            await rows.nack(await rows.receive(), delay=60)
+
+    await run(source, gives_all_back, ack="manual")
+    assert (source.done, sorted(source.undone), source.left) == ([], [0, 1, 2, 3], [])
+
+
+async def test_what_was_acknowledged_is_done_when_the_port_is_closed_before_its_component_ends() -> None:
+    source, closed, opened = Source("source", 10), anyio.Event(), anyio.Event()
+
+    async def closes_early(rows: In[Row]) -> None:
+        for _ in range(3):
+            rows.ack(await rows.receive())
+        rows.close()
+        closed.set()
+        await opened.wait()
+
+    async with create_task_group() as group:
+        group.start_soon(run, source, closes_early)
+        await closed.wait()
+        await wait_all_tasks_blocked()
+        assert sorted(source.done) == [0, 1, 2]
+        assert sorted(source.undone) == list(range(3, 3 + (len(source.undone) or 1)))
+        opened.set()
 
 
 async def test_a_dead_letter_of_a_message_that_was_at_fault_is_done() -> None:

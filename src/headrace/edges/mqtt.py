@@ -84,6 +84,7 @@ class MqttSession:
         self._confirmed: dict[int, int] = {}
         self._order: dict[int, None] = {}  # packet ids that are not acknowledged, as they came
         self._done: set[int] = set()
+        self._given_back = 0  # of these, how many come again with the next connection
         self._came: queue.SimpleQueue[Taken | None] = queue.SimpleQueue()
         self.dropped = 0
         """How many messages that need no acknowledgement came faster than they were read."""
@@ -97,7 +98,7 @@ class MqttSession:
             UnavailableError: The server is away.
             HeadraceError: It does not let us in.
         """
-        if self._client is not None and not self._is_lost:
+        if self._client is not None and not self._is_lost and not self._is_clogged:
             return
         self.disconnect()
         self._begin_anew()
@@ -218,13 +219,22 @@ class MqttSession:
                     self._done.add(int(mid))
             for one in undone:  # it comes with the next connection, and holds nothing up until then
                 life, _, mid = one.reply.partition(":")
-                if mid and int(life) == self._life:
-                    self._order.pop(int(mid), None)
+                if mid and int(life) == self._life and int(mid) in self._order:
+                    del self._order[int(mid)]
+                    self._given_back += 1
             while self._order and (first := next(iter(self._order))) in self._done:
                 del self._order[first]
                 self._done.discard(first)
                 client.ack(first, 1)
                 self._has_acknowledged = True
+
+        if self._is_clogged:
+            self._came.put(None)
+
+    @property
+    def _is_clogged(self) -> bool:
+        """Whether what was given back takes half of the window: the server counts it as on its way."""
+        return self._given_back * 2 >= self._options.max_unacked
 
     def interrupt(self, since: float = 0.0) -> None:
         """End a fetch that waits."""
@@ -268,6 +278,7 @@ class MqttSession:
             self._confirmed.clear()
             self._order.clear()
             self._done.clear()
+            self._given_back = 0
             self._came = queue.SimpleQueue()
 
     def _expect(self, otherwise: str) -> None:

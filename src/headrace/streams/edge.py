@@ -254,6 +254,12 @@ class Edge(Generic[T]):
         """Enter dropped messages in the books."""
         self.dropped[reason] = self.dropped.get(reason, 0) + number
 
+    def drop_unread(self, messages: Sequence[T]) -> None:
+        """Drop messages that were accepted and will not be received, because the reader has ended."""
+        self.drop(READER_ENDED, len(messages))
+        for one in self.store.settlements:
+            one.settled(self, messages, "dropped", READER_ENDED)
+
     # --- waiting senders -------------------------------------------------------------------------------
 
     def wake_sender(self) -> None:
@@ -293,9 +299,10 @@ class Edge(Generic[T]):
             self.reader_ended = True
             self.store.ended()
             self.outlet.choose_path()
-            dropped = self.store.clear()
-            if dropped:
-                self.drop(READER_ENDED, dropped)
+            unread = self.store.messages()
+            if unread:
+                self.store.clear()
+                self.drop_unread(unread)
                 self.latency.forget()
             self._wake_senders()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from .edge import READER_ENDED, Edge, Settlement, Waiter
+from .edge import Edge, Settlement, Waiter
 from .gate import NOTHING_TO_READ
 from .manual_stream import ManualReceiveStream
 from .receive_stream import EdgeReceiveStream
@@ -156,7 +156,7 @@ class Inlet(Redelivering[T]):
         """Let messages be received next, before what is buffered; capacity does not count for them."""
         self.recall(edge)
         if edge.reader_ended:
-            edge.drop(READER_ENDED, len(list(messages)))
+            edge.drop_unread(list(messages))
             return
         edge.put_back(messages)
         while self.hungry and edge.stored:
@@ -268,9 +268,11 @@ class Inlet(Redelivering[T]):
             self.recall()
             for handle in self.handles:
                 handle.shut()
+                if not handle.has_hand:
+                    handle.let_go()
             if self.line is not None:
                 for entry in self.line.entries:
-                    entry.edge.drop(READER_ENDED)
+                    entry.edge.drop_unread([entry.message])
                 self.line = None
             for edge in self.lanes:
                 edge.end_reader()

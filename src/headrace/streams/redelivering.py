@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .edge import READER_ENDED, Edge, Settlement, Waiter
+from .edge import Edge, Settlement, Waiter
 from .redelivery import PATIENCE, Held, Piece, Redelivery, RedeliveryLine, blame
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Redelivering(ABC, Generic[T]):
         alive = [entry for entry in entries if not entry.edge.reader_ended]
         for entry in entries:
             if entry.edge.reader_ended:
-                entry.edge.drop(READER_ENDED)
+                entry.edge.drop_unread([entry.message])
         if alive:
             self.recall()
             self.line = self.line or RedeliveryLine()
