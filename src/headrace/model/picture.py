@@ -59,7 +59,18 @@ class ComponentPicture:
 
 @dataclass(frozen=True, slots=True)
 class LinkPicture:
-    """A connection with its options; ``shared`` is how replicas that receive share the messages."""
+    """A connection with its options.
+
+    Attributes:
+        sender: The component that sends.
+        output: Its port.
+        receiver: The component that receives.
+        input: Its port.
+        options: Those of the connection.
+        fan_out: How the output spreads messages over its connections.
+        shared: How replicas that receive share the messages.
+        named: Its name, where it does not follow from its ends.
+    """
 
     sender: str
     output: str
@@ -68,6 +79,12 @@ class LinkPicture:
     options: EdgeOptions = field(default_factory=EdgeOptions)
     fan_out: str = "broadcast"
     shared: str = ""
+    named: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name, as all of the API call it."""
+        return self.named or f"{self.sender}.{self.output} -> {self.receiver}.{self.input}"
 
     @property
     def label(self) -> str:

@@ -23,7 +23,7 @@ GRAPHS = {
     "two parts": "a>b c>d",
 }
 EACH = pytest.mark.parametrize("links", GRAPHS.values(), ids=GRAPHS)
-HALF = (27.0, 14.0)  # as the page draws them
+HALF = (33.0, 14.0)  # as the page draws them
 
 
 def picture(links: str) -> Picture:
@@ -116,6 +116,39 @@ async def test_a_drawing_is_made_once_and_again_when_the_graph_has_grown() -> No
     assert (await drawings.get("down")).direction == "down"
     made.add("two", numbers_source)
     assert set((await drawings.get("right")).components) == {"one", "two"}
+
+
+async def test_sub_systems_are_one_box_each_where_that_is_asked_for() -> None:
+    made = System("folded")
+    for name in ("numbers", "ingest/read", "ingest/clean", "store"):
+        made.add(name, [].append if name == "store" else numbers_source if name == "numbers" else abs)
+    made.connect("numbers", "ingest/read")
+    made.connect("ingest/read", "ingest/clean")
+    made.connect("ingest/clean", "store")
+    drawings = Drawings(made)
+    box = await drawings.get("right", ["ingest"])
+    assert set(box.components) == {"numbers", "ingest", "store"}
+    assert list(box.links) == ["numbers.out -> ingest/read.in", "ingest/clean.out -> store.in"]
+    assert await drawings.get("right", ["ingest", "ingest"]) is box
+    assert set((await drawings.get("right")).components) == {
+        "numbers",
+        "ingest/read",
+        "ingest/clean",
+        "store",
+    }
+    with pytest.raises(KeyError, match="digest"):
+        await drawings.get("right", ["digest"])
+
+
+async def test_no_more_than_a_few_drawings_are_kept() -> None:
+    made = System("many")
+    for number in range(20):
+        made.add(f"s{number}/source", numbers_source)
+    drawings = Drawings(made)
+    first = await drawings.get("right", ["s0"])
+    last = [await drawings.get("right", [f"s{number}"]) for number in range(1, 20)][-1]
+    assert await drawings.get("right", ["s19"]) is last
+    assert await drawings.get("right", ["s0"]) is not first
 
 
 def test_the_names_are_those_of_the_graph() -> None:

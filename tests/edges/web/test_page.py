@@ -8,8 +8,26 @@ from itertools import count
 
 import anyio
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from tests.edges.web.watching import TOKEN, Gate, browsing, keep, page_of, watched
+from playwright.sync_api import Browser, expect
+from tests.edges.web.watching import (
+    MARKUP,
+    TOKEN,
+    Gate,
+    arrived,
+    browsing,
+    by_carrier,
+    details,
+    fact,
+    flown,
+    joined,
+    keep,
+    node,
+    opened,
+    page_of,
+    waits,
+    watched,
+    weather,
+)
 from tests.servers import free_port
 
 from headrace.model.restart_policy import RestartPolicy
@@ -20,7 +38,6 @@ HIDE = """is => {
     document.dispatchEvent(new Event('visibilitychange'));
 }"""
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-MARKUP = '<img src="x" onerror="window.broken=1"><b>bold</b>'
 
 
 @pytest.fixture(scope="module")
@@ -40,34 +57,6 @@ async def paced() -> AsyncIterator[int]:
 def passed(number: int) -> int | None:
     """Pass on every fifth."""
     return number if number % 5 == 0 else None
-
-
-async def flown() -> AsyncIterator[int]:
-    """Yield flights."""
-    for number in count(1):
-        yield number
-        await anyio.sleep(0.002)
-
-
-def weather() -> Iterator[int]:
-    """Yield weather, which ends."""
-    yield from range(500)
-
-
-def arrived(number: int) -> int:
-    """Fail on some flights."""
-    if number % 50 == 0:
-        raise ValueError(f"flight {number} never arrived {MARKUP}")
-    return number
-
-
-def joined(number: int) -> int:
-    """Pass on."""
-    return number
-
-
-def by_carrier(number: int) -> None:
-    """Take."""
 
 
 def flights(gate: Gate | None = None) -> System:
@@ -90,35 +79,6 @@ def flights(gate: Gate | None = None) -> System:
     made.connect("joined", "store")
     made.connect("joined", "by_carrier")
     return made
-
-
-async def waits() -> AsyncIterator[int]:
-    """Be a source that says nothing."""
-    await anyio.sleep_forever()
-    yield 0
-
-
-def opened(page: Page, link: str, components: int = 6) -> None:
-    """Open the page, and wait for its graph."""
-    page.goto(link)
-    expect(page.locator("g.node")).to_have_count(components)
-    expect(page.locator("#link")).to_have_text("live")
-
-
-def node(page: Page, name: str) -> str:
-    """Return where a component of the graph is."""
-    return f'g.node[data-name="{name}"]'
-
-
-def fact(page: Page, name: str) -> Locator:
-    """Return the value of a fact: one of the top line, or of the details."""
-    return page.locator(f"div:has(> dt:text-is('{name}')) > dd")
-
-
-def details(page: Page, name: str) -> None:
-    """Choose a component."""
-    page.click(node(page, name))
-    expect(page.locator("#details h2")).to_have_text(name)
 
 
 @BACKENDS

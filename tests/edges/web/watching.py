@@ -6,18 +6,20 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from tests.servers import ROOT, program
 
 from headrace.edges.web.serving import Served, serving
 from headrace.runtime.system_execution_harness import System
 
+MARKUP = '<img src="x" onerror="window.broken=1"><b>bold</b>'
 TOKEN = "a-token-of-the-tests"
 SCREENSHOTS = ROOT / "build" / "ci" / "screenshots"
 _SILENT = [
@@ -138,4 +140,88 @@ def keep(page: Page, name: str) -> Path:
     return path
 
 
-__all__ = ["SCREENSHOTS", "TOKEN", "Gate", "Seen", "Watched", "browsing", "keep", "page_of", "watched"]
+# --- what is found on the page -----------------------------------------------------------------------------
+
+
+def opened(page: Page, link: str, components: int = 6) -> None:
+    """Open the page, and wait for its graph."""
+    page.goto(link)
+    expect(page.locator("g.node")).to_have_count(components)
+    expect(page.locator("#link")).to_have_text("live")
+
+
+def node(page: Page, name: str) -> str:
+    """Return where a component of the graph is."""
+    return f'g.node[data-name="{name}"]'
+
+
+def fact(page: Page, name: str) -> Locator:
+    """Return the value of a fact: one of the top line, or of the details."""
+    return page.locator(f"div:has(> dt:text-is('{name}')) > dd")
+
+
+def details(page: Page, name: str) -> None:
+    """Choose a component."""
+    page.click(node(page, name))
+    expect(page.locator("#details h2")).to_have_text(name)
+
+
+# --- what systems are made of -----------------------------------------------------------------------------
+
+
+async def flown() -> AsyncIterator[int]:
+    """Yield flights."""
+    for number in count(1):
+        yield number
+        await anyio.sleep(0.002)
+
+
+def weather() -> Iterator[int]:
+    """Yield weather, which ends."""
+    yield from range(500)
+
+
+def arrived(number: int) -> int:
+    """Fail on some flights."""
+    if number % 50 == 0:
+        raise ValueError(f"flight {number} never arrived {MARKUP}")
+    return number
+
+
+def joined(number: int) -> int:
+    """Pass on."""
+    return number
+
+
+def by_carrier(number: int) -> None:
+    """Take."""
+
+
+async def waits() -> AsyncIterator[int]:
+    """Be a source that says nothing."""
+    await anyio.sleep_forever()
+    yield 0
+
+
+__all__ = [
+    "MARKUP",
+    "SCREENSHOTS",
+    "TOKEN",
+    "Gate",
+    "Seen",
+    "Watched",
+    "arrived",
+    "browsing",
+    "by_carrier",
+    "details",
+    "fact",
+    "flown",
+    "joined",
+    "keep",
+    "node",
+    "opened",
+    "page_of",
+    "waits",
+    "watched",
+    "weather",
+]

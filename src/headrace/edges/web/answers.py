@@ -46,11 +46,20 @@ class Link(Record, frozen=True, kw_only=True):
 
 
 class Graph(Record, frozen=True, kw_only=True):
-    """The graph of a system: components in layers, connections, and which components are in a circle."""
+    """The graph of a system: components in layers, and connections.
+
+    Attributes:
+        system: The name of the system.
+        components: Its components.
+        links: Its connections.
+        sub_systems: Its sub-systems by name, each with all components in it; what is in ``a/b`` is in ``a``, too.
+        cycles: Which components are in a circle.
+    """
 
     system: str
     components: list[Node]
     links: list[Link]
+    sub_systems: dict[str, list[str]]
     cycles: list[list[str]]
 
 

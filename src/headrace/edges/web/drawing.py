@@ -5,12 +5,13 @@ The page only fills in what moves, so nothing jumps while it watches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Literal
 
 import anyio
 
+from headrace.model.folding import folded, sub_systems
 from headrace.model.graph_layout import Heights, Layout, Line, Route, lay_out
 from headrace.model.graph_spots import Point
 from headrace.model.picture import ComponentPicture, LinkPicture, Picture
@@ -27,8 +28,9 @@ MOST_LABELS = 150
 """Where there are more connections, their labels are left out: the page shows the figures of those that matter."""
 _NARROWEST, _WIDEST, _DOWNWARD = 142.0, 220.0, 148.0
 _PADDING, _LETTER = 26.0, 8.6
-_LABEL_WIDTH, _LABEL_HEIGHT, _NO_LABEL = 66.0, 38.0, 8.0
+_LABEL_WIDTH, _LABEL_HEIGHT, _NO_LABEL = 78.0, 38.0, 8.0
 _TURN, _TIP = 8.0, 7.0
+_KEPT = 16
 
 
 class Box(Record, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class Drawing(Record, frozen=True, kw_only=True):
         width: Its width, in pixels.
         height: Its height, in pixels.
         labelled: Whether there is room for a label on each line.
-        components: Boxes by the names of components.
+        components: Boxes by the names of components, and of sub-systems that are folded.
         links: Lines by the names of connections.
     """
 
@@ -79,15 +81,30 @@ class Drawings:
 
     def __init__(self, harness: SystemExecutionHarness) -> None:
         self._harness = harness
-        self._made: dict[Direction, tuple[Picture, Drawing]] = {}
+        self._made: dict[tuple[Direction, frozenset[str]], tuple[Picture, Drawing]] = {}
 
-    async def get(self, direction: Direction) -> Drawing:
-        """Return the drawing in a direction."""
-        picture = picture_of(self._harness)
-        if direction not in self._made or self._made[direction][0] != picture:
-            made = await anyio.to_thread.run_sync(drawn, picture, direction)
-            self._made[direction] = (picture, made)
-        return self._made[direction][1]
+    async def get(self, direction: Direction, boxes: Collection[str] = ()) -> Drawing:
+        """Return the drawing in a direction, with one box in the place of each of some sub-systems.
+
+        Raises:
+            KeyError: There is no sub-system of such a name; it is the argument.
+        """
+        picture, key = picture_of(self._harness), (direction, frozenset(boxes))
+        known, drawing = self._made.pop(key, (None, None))
+        if drawing is None or known != picture:
+            drawing = await anyio.to_thread.run_sync(_drawn_folded, picture, *key)
+        self._made[key] = (picture, drawing)  # the last one in use is the last of all
+        if len(self._made) > _KEPT:
+            del self._made[next(iter(self._made))]
+        return drawing
+
+
+def _drawn_folded(picture: Picture, direction: Direction, boxes: Collection[str]) -> Drawing:
+    there = sub_systems(one.name for one in picture.components)
+    for name in boxes:
+        if name not in there:
+            raise KeyError(name)
+    return drawn(folded(picture, boxes), direction)
 
 
 def drawn(picture: Picture, direction: Direction) -> Drawing:
@@ -139,7 +156,7 @@ class _Turned:
             x, y = self(*route.label)
             corners = route.corners
             yield (
-                f"{link.sender}.{link.output} -> {link.receiver}.{link.input}",
+                link.name,
                 Path(
                     d=self._bent(corners) if route.is_back else self._swung(corners),
                     tip=self._tip(corners[-1]),

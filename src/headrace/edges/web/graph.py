@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.model.folding import sub_systems
 from headrace.model.picture import ComponentPicture, LinkPicture, PortPicture
 from headrace.runtime.picture import picture_of
 from headrace.runtime.system_execution_harness import SystemExecutionHarness
@@ -24,6 +25,9 @@ def graph_of(harness: SystemExecutionHarness) -> answers.Graph:
             for one in picture.components
         ],
         links=[_link(one, edges) for one in picture.links],
+        sub_systems={
+            name: list(parts) for name, parts in sub_systems(one.name for one in picture.components).items()
+        },
         cycles=[list(cycle) for cycle in picture.topology.cycles],
     )
 
@@ -46,9 +50,8 @@ def _port(one: PortPicture) -> answers.Port:
 
 
 def _link(one: LinkPicture, edges: dict[str, list[str]]) -> answers.Link:
-    name = f"{one.sender}.{one.output} -> {one.receiver}.{one.input}"
     return answers.Link(
-        name=name,
+        name=one.name,
         sender=one.sender,
         output=one.output,
         receiver=one.receiver,
@@ -56,7 +59,7 @@ def _link(one: LinkPicture, edges: dict[str, list[str]]) -> answers.Link:
         label=one.label,
         capacity=one.options.buffer_size,
         when_full=one.options.when_full,
-        edges=edges.get(name, []),
+        edges=edges.get(one.name, []),
     )
 
 

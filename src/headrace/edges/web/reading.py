@@ -45,6 +45,12 @@ DIRECTION = Parameter(
     {"type": "string", "enum": ["right", "down"], "default": "right"},
     "Where messages go.",
 )
+FOLD = Parameter(
+    "fold",
+    "query",
+    {"type": "array", "items": {"type": "string"}},
+    "A sub-system that is to be one box; several times for several.",
+)
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LEVEL = Parameter("level", "query", {"type": "string", "enum": list(LEVELS)}, "The least level.")
 
@@ -69,7 +75,13 @@ async def draw(site: Site, request: Request) -> records.Record | Response:
     direction = request.query_params.get("direction", "right")
     if direction not in ("right", "down"):
         return refused(400, f"direction is right or down, not {direction[:20]!r}")
-    return await site.drawings.get("down" if direction == "down" else "right")
+    boxes = request.query_params.getlist("fold")
+    try:
+        return await site.drawings.get("down" if direction == "down" else "right", boxes)
+    except KeyError as error:
+        return refused(
+            404, f"there is no sub-system '{error.args[0][:100]}'", "ask /api/v1/graph for their names"
+        )
 
 
 async def access(site: Site, request: Request) -> records.Record:
@@ -183,8 +195,8 @@ ROUTES = (
         draw,
         drawing.Drawing,
         "The graph laid out for a screen: boxes and lines, in pixels.",
-        (DIRECTION,),
-        (400,),
+        (DIRECTION, FOLD),
+        (400, 404),
     ),
     Route("GET", "/api/v1/access", access, answers.Access, "Whether this request might control."),
     Route(

@@ -8,7 +8,7 @@ const MARGIN = 14;
 const BUDGET = 14; // ms of work a frame: each paints the whole graph, so few are better than many
 const FAR = 0.5; // when it is smaller than this, only names, shapes and colours are shown
 const LEAST = 0.35; // how small "fit" may make it
-const PILL = 54; // how wide the figures of a line are
+const PILL = 66; // how wide the figures of a line are
 
 export class Graph {
   /** `on` has component(name) and link(name): what was chosen. */
@@ -82,7 +82,9 @@ export class Graph {
       word: svg("text", { class: "word", ...at(27, 40.5) }),
       rate: svg("text", { class: "rate", ...at(box.width - 12, 40.5) }),
       badge: svg("text", { class: "badge", ...at(12, 57) }),
-      spark: svg("polyline", { class: "spark" }),
+      spark: node.parts ? null : svg("polyline", { class: "spark" }),
+      pile: node.parts ? [8, 4].map((far) => svg("rect", { class: "box pile", x: far, y: far, width: box.width, height: box.height, rx: 8 })) : [],
+      inside: node.parts ? svg("text", { class: "rate", ...at(box.width - 12, 57) }, node.type) : null,
     };
     made.group = svg(
       "g",
@@ -95,9 +97,10 @@ export class Graph {
         on: { click: () => this.on.component(node.name), focus: () => this.focusOn(node.name, false) },
       },
       svg("title", {}, `${node.name}\n${node.type}`),
+      ...made.pile,
       svg("rect", { class: "box", width: box.width, height: box.height, rx: 8 }),
       svg("text", { class: "name", ...at(12, 21) }, cut(node.title, box.width - 24)),
-      made.spark, made.icon, made.word, made.rate, made.badge,
+      made.spark, made.icon, made.word, made.rate, made.badge, made.inside,
     );
     this.nodes.set(node.name, made);
     return made.group;
@@ -110,7 +113,7 @@ export class Graph {
     this.now = now;
     this.history = history;
     if (!names) return this.all();
-    for (const [name, made] of this.nodes) if (made.node.replicas.some((one) => names.has(one))) this.dirty.add(name);
+    for (const [name, made] of this.nodes) if ([...made.node.replicas, ...(made.node.entering ?? [])].some((one) => names.has(one))) this.dirty.add(name);
     for (const [name, made] of this.links) if (made.link.edges.some((one) => names.has(one))) this.dirty.add(name);
     this.later();
   }
@@ -142,7 +145,7 @@ export class Graph {
     if (!members.length) return;
     const { shape, tone, word } = look(members, this.now.system.troubles);
     const sum = (get) => members.reduce((all, one) => all + get(one), 0);
-    const speed = made.node.inputs.length ? total(members, (one) => one.in_rate) : total(members, (one) => one.out_rate);
+    const speed = made.node.parts ? this.flow(made.node) : total(members, (one) => (made.node.inputs.length ? one.in_rate : one.out_rate));
     const isOver = members.every((one) => one.state === "stopped");
     const errors = sum((one) => one.error_count);
     set(made.group, "class", `node ${tone}${this.chosen === made.node.name ? " chosen" : ""}`);
@@ -150,10 +153,17 @@ export class Graph {
     put(made.word, word);
     put(made.rate, isOver || word.length > 12 ? "" : rate(speed)); // beside a long word there is no room
     put(made.badge, errors ? `✗ ${short(errors)}` : "");
-    set(made.group, "aria-label", [made.node.title, word, made.rate.textContent, made.badge.textContent].filter(Boolean).join(" "));
+    set(made.group, "aria-label", [made.node.title, made.node.parts && made.node.type, word, made.rate.textContent, made.badge.textContent].filter(Boolean).join(" "));
+    if (!made.spark) return;
     const points = this.history?.points(made.node.replicas, made.box.width - 68, 12, made.node.inputs.length === 0) ?? "";
     set(made.spark, "points", points);
     if (!made.spark.hasAttribute("transform")) set(made.spark, "transform", "translate(56 46)");
+  }
+
+  /** Return how many messages a second go into a sub-system; out of it, where none go in. */
+  flow({ entering, leaving }) {
+    const edges = entering.length ? entering : leaving;
+    return total(edges.map((name) => this.now.edges[name]).filter(Boolean), (one) => one.rate);
   }
 
   showLink(made) {
@@ -167,7 +177,8 @@ export class Graph {
     if (!made.pill) return;
     set(made.pill, "class", `pillbox ${tone}${isChosen ? " chosen" : ""}`);
     put(made.rate, tone === "closed" ? "closed" : rate(figures.rate));
-    put(made.fill, fill);
+    const isFull = ["blocked", "filling"].includes(figures.pressure);
+    put(made.fill, isFull || !figures.p99 ? fill : `p99 ${span(figures.p99)}`); // what matters more just then
     const part = figures.capacity ? Math.min(1, figures.buffered / figures.capacity) : 0;
     set(made.gauge, "width", Math.round(part * (PILL - 2)));
   }

@@ -4,6 +4,7 @@ import { act, ask, askToken, say, shown, takeToken } from "./api.js";
 import { byId, el, put, refill, set, svg } from "./dom.js";
 import { Feed } from "./feed.js";
 import { SHAPES, age, count, linkFigures, short, total } from "./format.js";
+import { fold, foldedAtFirst, isIn, keepFolded, outermost } from "./folding.js";
 import { Graph } from "./graph.js";
 import { History, curve } from "./history.js";
 import { Panel } from "./panel.js";
@@ -27,6 +28,7 @@ const KEYS = [
   ["Esc", "close the details"],
   ["+ − 0", "larger, smaller, fit"],
   ["t", "turn the graph"],
+  ["f", "fold sub-systems into a box each, or unfold them"],
   ["p", "pause, or resume, the system"],
   ["?", "these keys"],
 ];
@@ -36,7 +38,9 @@ class Page {
   constructor() {
     this.chosen = "";
     this.isTurned = false; // whether it goes where it would not go by itself on this screen
-    this.graph = { system: "", components: [], links: [] };
+    this.graph = { system: "", components: [], links: [], sub_systems: {} };
+    this.shown = this.graph; // with its sub-systems folded
+    this.folded = null; // which of them; nobody has seen the graph yet
     this.history = new History();
     this.canControl = false;
     this.whyNot = "";
@@ -70,30 +74,41 @@ class Page {
   async begin() {
     const round = (this.round = (this.round ?? 0) + 1);
     try {
-      const [graph, drawing] = await Promise.all([ask("graph"), ask(`drawing?direction=${this.direction}`)]);
+      const graph = await ask("graph");
+      const folded = (this.wanted ?? foldedAtFirst(graph)).filter((name) => graph.sub_systems[name]);
+      const query = new URLSearchParams([["direction", this.direction], ...folded.map((name) => ["fold", name])]);
+      const drawing = await ask(`drawing?${query}`);
       if (round !== this.round) return;
-      this.take(graph, drawing);
+      this.take(graph, drawing, folded);
       await this.askAccess();
     } catch (error) {
       if (round === this.round) say(`the graph cannot be drawn: ${error.message}`, true);
     }
   }
 
-  take(graph, drawing) {
+  take(graph, drawing, folded) {
+    const isFoldedAnew = JSON.stringify(folded) !== JSON.stringify(this.folded);
     const isOther = JSON.stringify(graph) !== JSON.stringify(this.graph);
     const isRestarted = this.startedAt !== undefined && this.startedAt !== this.now.system.started_at;
     const isTurned = drawing.direction !== this.drawing?.direction;
     this.startedAt = this.now.system.started_at;
     this.graph = graph;
     this.drawing = drawing;
+    this.folded = folded;
+    this.shown = fold(graph, folded);
+    byId("fold").hidden = !Object.keys(graph.sub_systems).length;
+    put(byId("fold"), folded.length ? "Unfold" : "Fold");
     document.title = `${graph.system} · headrace`;
     put(byId("name"), graph.system);
     if (isOther || isRestarted) this.history.clear();
-    if (isOther || isTurned) {
-      if (graph.components.length) this.drawn.draw(graph, drawing);
+    if (isOther || isTurned || isFoldedAnew) {
+      const hadFocus = document.activeElement?.closest("#canvas, #details");
+      if (graph.components.length) this.drawn.draw(this.shown, drawing);
       else byId("canvas").replaceChildren(el("p", { class: "empty" }, "This system has no components yet."));
-      const isThere = [...graph.components, ...graph.links].some((one) => one.name === this.chosen);
-      this.choose(isThere ? this.chosen : "", true);
+      const isThere = [...graph.components, ...graph.links, ...this.shown.components].some((one) => one.name === this.chosen);
+      const hiding = folded.filter((name) => this.hides(name, this.chosen)).sort((one, other) => one.length - other.length);
+      this.choose(hiding[0] ?? (isThere ? this.chosen : ""), true);
+      if (isFoldedAnew && hadFocus) this.drawn.focusOn(this.chosen || this.drawn.focused);
     }
     if (isRestarted) this.tables.clear();
     this.update(null, true);
@@ -207,15 +222,46 @@ class Page {
 
   // --- what people do -------------------------------------------------------------------------------
 
-  /** Choose a component or a connection by its name; nothing where empty. */
+  /** Choose a component, a connection or a folded sub-system by its name, and unfold what hides it; nothing where empty. */
   choose(name, isQuiet = false) {
     this.chosen = name;
+    const hiding = (this.folded ?? []).filter((box) => this.hides(box, name));
+    if (hiding.length) return this.refold(this.folded.filter((one) => !hiding.includes(one)));
     this.drawn.choose(name);
-    if (this.graph.components.some((one) => one.name === name)) this.panel.component(name);
+    const box = this.shown.components.find((one) => one.parts && one.name === name);
+    if (box) this.panel.box(box);
+    else if (this.graph.components.some((one) => one.name === name)) this.panel.component(name);
     else if (this.graph.links.some((one) => one.name === name)) this.panel.link(name);
     else this.panel.nothing();
     if (name && narrow.matches && !isQuiet) byId("details").scrollIntoView({ block: "start" });
     if (this.now && this.drawing) this.tables.update();
+  }
+
+  // --- sub-systems ----------------------------------------------------------------------------------
+
+  /** Return the sub-systems that a component is in, the outermost first. */
+  around(name) {
+    return Object.keys(this.graph.sub_systems).filter((box) => isIn(name, box)).sort((one, other) => one.length - other.length);
+  }
+
+  /** Whether a box, where it is folded, hides a component, a connection or a box in it. */
+  hides(box, name) {
+    const link = this.graph.links.find((one) => one.name === name);
+    return (link ? [link.sender, link.receiver] : [name]).every((one) => isIn(one, box));
+  }
+
+  fold(box) {
+    return this.refold([...this.folded, box]);
+  }
+
+  unfold(box) {
+    return this.refold(this.folded.filter((one) => one !== box));
+  }
+
+  refold(folded) {
+    keepFolded(this.graph, folded);
+    this.wanted = folded;
+    return this.begin();
   }
 
   listen() {
@@ -230,6 +276,7 @@ class Page {
     on("token", async () => (await askToken()) && (await this.askAccess(), say(this.canControl ? "the token is right" : "that is not the token", !this.canControl)));
     on("help", () => this.help());
     on("fit", () => this.drawn.fit());
+    on("fold", () => this.folded && this.refold(this.folded.length ? [] : outermost(this.graph)));
     on("turn", () => ((this.isTurned = !this.isTurned), this.now && this.begin()));
     on("smaller", () => this.drawn.zoom(this.drawn.scale / 1.25));
     on("larger", () => this.drawn.zoom(this.drawn.scale * 1.25));
@@ -241,7 +288,7 @@ class Page {
       const isTyping = event.target.matches?.("input, select, textarea");
       if (event.key === "Escape") isTyping ? event.target.blur() : this.choose("");
       if (isTyping) return;
-      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), t: () => byId("turn").click(), 0: () => this.drawn.fit() };
+      const keys = { "/": () => byId("find").focus(), "?": () => this.help(), p: () => !byId("pause").disabled && pause(), "+": () => byId("larger").click(), "-": () => byId("smaller").click(), t: () => byId("turn").click(), f: () => !byId("fold").hidden && byId("fold").click(), 0: () => this.drawn.fit() };
       if (keys[event.key]) {
         event.preventDefault();
         keys[event.key]();
@@ -249,13 +296,13 @@ class Page {
     });
   }
 
-  find(text) {
+  async find(text) {
     const wanted = text.trim().toLowerCase();
     if (!wanted) return;
     const names = this.graph.components.map((one) => one.name);
     const found = names.find((one) => one.toLowerCase() === wanted) ?? names.find((one) => one.toLowerCase().includes(wanted));
     if (!found) return say(`no component is called ${text}`, true);
-    this.choose(found);
+    await this.choose(found);
     this.drawn.focusOn(found);
   }
 

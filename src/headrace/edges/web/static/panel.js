@@ -1,10 +1,11 @@
 // The details of what is chosen: a component, or a connection. The frame is made once; then texts are put in.
 
 import { act, ask } from "./api.js";
+import { BoxPanel } from "./box_panel.js";
 import { byId, el, put, refill, set, svg } from "./dom.js";
-import { SHAPES, TONES, clock, count, look, rate, short, total } from "./format.js";
+import { SHAPES, clock, count, look, rate, total } from "./format.js";
 import { LinkPanel } from "./link_panel.js";
-import { Facts, Gauge, list, section } from "./parts.js";
+import { Facts, list, queues, section } from "./parts.js";
 
 const EVERY = 2000; // ms between two looks at what the stream does not tell
 const TONE = { running: "flow", ready: "idle", created: "idle", stopping: "fill", stopped: "idle", error: "stop" };
@@ -27,6 +28,10 @@ export class Panel {
 
   component(name) {
     this.show(new ComponentPanel(this.page, name));
+  }
+
+  box(node) {
+    this.show(new BoxPanel(this.page, node));
   }
 
   link(name) {
@@ -80,7 +85,7 @@ class ComponentPanel {
       el("p", { class: "dim mono" }, this.node.type),
       this.state,
       this.why,
-      el("div", { class: "actions" }, ...Object.values(this.buttons)),
+      el("div", { class: "actions" }, ...Object.values(this.buttons), ...page.around(name).map((box) => el("button", { type: "button", on: { click: () => page.fold(box) } }, `Fold ${box}`))),
       this.hint,
       section("last minute", svg("svg", { class: "minute", viewBox: "0 0 300 40", preserveAspectRatio: "none", role: "img", "aria-label": "messages a second, last minute" }, this.spark)),
       section("now", this.facts.list),
@@ -113,7 +118,7 @@ class ComponentPanel {
     this.showButtons(members);
     set(this.spark, "points", page.history.points(this.node.replicas, 300, 36, !this.node.inputs.length));
     this.showFacts(members, sum);
-    this.showEdges();
+    queues(this.edges, page, page.graph.links.filter((one) => [one.sender, one.receiver].includes(this.node.name)), this.node.name);
     if (members.length > 1) refill(this.replicas, members.map((one) => [one.name, one.condition, one.in_rate]), () => [section("replicas", list(members.map((one) => `${one.name}: ${one.condition}, ${rate(one.in_rate)}`)))]);
     const told = sum((one) => one.error_count + one.restarts) + word;
     if (this.told !== undefined && this.told !== told) this.look();
@@ -148,20 +153,6 @@ class ComponentPanel {
     facts.put("restarts", count(sum((one) => one.restarts)));
     facts.put("came again", sum((one) => one.redelivered) ? count(sum((one) => one.redelivered)) : null);
     facts.put("works in", members[0].run_in);
-  }
-
-  showEdges() {
-    const links = this.page.graph.links.filter((one) => [one.sender, one.receiver].includes(this.node.name));
-    const figures = links.map((link) => ({ link, ...this.page.figures(link) }));
-    refill(this.edges, figures.map((one) => [one.link.name, one.buffered, one.pressure]), () => {
-      if (!figures.length) return [el("p", { class: "dim" }, "nothing is connected to it")];
-      return figures.map((one) => {
-        const isIn = one.link.receiver === this.node.name;
-        const text = isIn ? `from ${one.link.sender}.${one.link.output}` : `to ${one.link.receiver}.${one.link.input}`;
-        const fill = new Gauge("waiting", one.buffered, one.capacity).element;
-        return el("button", { type: "button", class: `queue ${TONES[one.pressure]}`, on: { click: () => this.page.choose(one.link.name) } }, el("span", { title: text }, text), fill, el("span", {}, `${short(one.buffered)}/${short(one.capacity)} ${one.pressure}`));
-      });
-    });
   }
 
   /** Ask for what the stream does not tell. */

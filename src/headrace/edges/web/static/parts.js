@@ -1,6 +1,7 @@
 // What both kinds of details are made of.
 
-import { el, put, set } from "./dom.js";
+import { el, put, refill, set } from "./dom.js";
+import { TONES, short } from "./format.js";
 
 /** A list of facts: names made once, values put in. */
 export class Facts {
@@ -28,6 +29,20 @@ export function section(title, content) {
 
 export function list(texts) {
   return el("ul", { class: "plain" }, ...texts.map((text) => el("li", {}, text)));
+}
+
+/** Fill `place` with the connections of a component or a box, each a button that chooses it. */
+export function queues(place, page, links, name) {
+  const figures = links.map((link) => ({ link, ...page.figures(link) }));
+  refill(place, figures.map((one) => [one.link.name, one.buffered, one.pressure]), () => {
+    if (!figures.length) return [el("p", { class: "dim" }, "nothing is connected to it")];
+    return figures.map((one) => {
+      const [from, to] = one.link.name.split(" -> ");
+      const text = one.link.receiver === name ? `from ${from}` : `to ${to}`;
+      const fill = new Gauge("waiting", one.buffered, one.capacity).element;
+      return el("button", { type: "button", class: `queue ${TONES[one.pressure]}`, on: { click: () => page.choose(one.link.name) } }, el("span", { title: text }, text), fill, el("span", {}, `${short(one.buffered)}/${short(one.capacity)} ${one.pressure}`));
+    });
+  });
 }
 
 /** A bar that is filled to a part. */
