@@ -96,6 +96,13 @@ async def test_bodies_are_decoded_by_their_content_type(kind: str, body: bytes, 
     assert made.kept.messages == [message]
 
 
+async def test_json_that_came_as_a_form_as_curl_sends_it_gets_the_header_to_send() -> None:
+    async with running() as made:
+        answer = await made.post(b'{"a": 1}', headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert answer.status_code == 400
+        assert answer.json()["error"].endswith("send the header content-type: application/json")
+
+
 async def test_a_whole_request_can_be_the_message() -> None:
     async with running(message="request", methods=["put"], path="/a") as made:
         answer = await made.client.put(made.hook.url + "?x=1", json={"n": 1}, headers={"X-Shop": "7"})

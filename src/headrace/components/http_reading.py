@@ -51,6 +51,9 @@ _BY_TYPE = {
 }
 
 
+_AS_JSON = "; it looks like JSON, so send the header content-type: application/json"
+
+
 class Refusal(Exception):
     """A request gets this answer, and no message comes of it.
 
@@ -182,7 +185,8 @@ class RequestReader:
         try:
             return _DECODERS[kind](body)
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise Refusal(400, f"the body is no {kind}: {error}") from None
+            hint = _AS_JSON if kind == "form" and body.lstrip()[:1] in (b"{", b"[") else ""
+            raise Refusal(400, f"the body is no {kind}: {error}{hint}") from None
 
 
 __all__ = ["Format", "Refusal", "RequestReader"]

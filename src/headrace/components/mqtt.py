@@ -168,7 +168,11 @@ def _address(url: str) -> tuple[str, int, bool]:
     except ValueError as error:
         raise ConfigError(f"url is no address: {error}", field="url") from None
     if parsed.scheme not in ("mqtt", "mqtts") or not parsed.hostname:
-        raise ConfigError("url must begin with mqtt:// or mqtts:// and name a host", field="url")
+        raise ConfigError(
+            "url must begin with mqtt:// or mqtts:// and name a host",
+            hint="for example mqtt://127.0.0.1:1883",
+            field="url",
+        )
     if parsed.username or parsed.password:
         raise ConfigError("url has a name or a password", hint="set user and password", field="url")
     tls = parsed.scheme == "mqtts"

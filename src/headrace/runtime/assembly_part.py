@@ -18,6 +18,7 @@ from headrace.exceptions import (
     ConfigError,
     HeadraceError,
     InvalidEndpointError,
+    MissingExtraError,
     UnknownComponentError,
     UnknownPortError,
     WiringError,
@@ -168,7 +169,8 @@ class Part:
         place = place_of(error)
         message = f"component '{spec.name}' cannot be made: {' '.join(text.split())}"
         message = f"{message} ({place})" if place else message
-        self.site.complaints.error(spec.place("type"), "E250", message, "look at its config")
+        hint = "" if isinstance(error, MissingExtraError) else "look at its config"
+        self.site.complaints.error(spec.place("type"), "E250", message, hint)
 
     def _settings_fit(self, spec: ComponentSpec, target: Any) -> bool:
         """Tell all mistakes in the settings, where the target says what it takes."""
