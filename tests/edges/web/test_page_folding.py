@@ -19,7 +19,6 @@ from tests.edges.web.watching import (
     node,
     opened,
     page_of,
-    waits,
     watched,
 )
 
@@ -91,15 +90,20 @@ def test_a_sub_system_is_folded_into_a_box_and_unfolded(browser: Browser, backen
 
 def test_a_large_system_is_folded_when_it_is_first_seen(browser: Browser) -> None:
     large = System("large", source_grace=0.01, shutdown_timeout=0.5)
-    for number in range(4):
-        large.add(f"line{number}/source", waits)
+    large.add("store", by_carrier)
+    for line in ("north", "east", "south", "west", "centre"):
+        large.add(f"{line}/source", flown)
         for step in range(20):
-            large.add(f"line{number}/step{step}", joined)
-            large.connect(
-                f"line{number}/{f'step{step - 1}' if step else 'source'}", f"line{number}/step{step}"
-            )
+            large.add(f"{line}/step{step}", joined)
+            before = f"step{(step - 1) // 2}" if step else "source"
+            large.connect(f"{line}/{before}", f"{line}/step{step}")
+        large.connect(f"{line}/step19", "store")
     with watched(large) as made, page_of(browser) as (page, _):
-        opened(page, made.link, 4)
+        opened(page, made.link, 6)
         expect(page.locator("#fold")).to_have_text("Unfold")
+        expect(page.locator(f"{node(page, 'north')} .rate").first).to_have_text(re.compile("[1-9].*/s"))
+        keep(page, "components-106-folded")
         page.click("#fold")
-        expect(page.locator("g.node")).to_have_count(84)
+        expect(page.locator("g.node")).to_have_count(106)
+        expect(page.locator(f"{node(page, 'store')} .rate")).to_have_text(re.compile("[1-9].*/s"))
+        keep(page, "components-106")

@@ -62,7 +62,7 @@ export class Graph {
     group.append(title);
     const made = { link, group, line, title, pill: null };
     if (labelled) {
-      made.rate = svg("text", { y: -3.5 });
+      made.rate = svg("text", { y: -2.5 });
       made.fill = svg("text", { y: 8 });
       made.gauge = svg("rect", { class: "gauge", x: -PILL / 2 + 1, y: 11, height: 2.5, width: 0 });
       const box = svg("rect", { class: "box", x: -PILL / 2, y: -14, width: PILL, height: 28, rx: 5 });
