@@ -129,17 +129,18 @@ async def test_a_line_that_is_no_json_object_goes_to_rejected_with_its_place(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(
-        b'{"a": 1}\n\n  \n[1]\n{"a"\n{"a": "\xff"}\n{"a": 1} {"a": 2}\r\n{"a": 3}\r\n' + b"[" * 5000
+        b'{"a": 1}\n\n  \n[1]\n{"a"\n{"a": "\xff"}\n{"a": 1} {"a": 2}\r\n{"a": 3}\r\n{"a": 1e999}\n' + b"[" * 5000
     )
     seen = await run_through(JsonlSource, {"path": str(path)})
     assert seen.out == [{"a": 1}, {"a": 3}]
-    assert [reason.removeprefix(f"{path}:") for reason in seen.reasons[:4]] == [
-        "4: not a JSON object but another value",
+    assert [reason.removeprefix(f"{path}:") for reason in seen.reasons[:5]] == [
+        "4: not a JSON object: Expected `object`, got `array`",
         "5: not JSON: Input data was truncated",
         "6: not UTF-8",
         "7: not JSON: JSON is malformed: trailing characters (byte 10)",
+        "9: not a JSON object: Number out of range - at `$[...]`",
     ]
-    assert len(seen.reasons) == 5
+    assert len(seen.reasons) == 6
 
 
 async def test_a_damaged_file_fails_the_run_after_the_good_lines(collect: Any, tmp_path: Path) -> None:

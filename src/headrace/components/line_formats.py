@@ -172,8 +172,8 @@ class JsonLines(LineFormat):
             return self._decoder.decode(line)
         except UnicodeDecodeError:
             raise ValueError("not UTF-8") from None
-        except msgspec.ValidationError:
-            raise ValueError("not a JSON object but another value") from None
+        except msgspec.ValidationError as error:
+            raise ValueError(f"not a JSON object: {error}") from None
         except msgspec.DecodeError as error:
             raise ValueError(f"not JSON: {error}") from None
 
