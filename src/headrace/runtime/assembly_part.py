@@ -169,7 +169,8 @@ class Part:
         place = place_of(error)
         message = f"component '{spec.name}' cannot be made: {' '.join(text.split())}"
         message = f"{message} ({place})" if place else message
-        hint = "" if isinstance(error, MissingExtraError) else "look at its config"
+        is_missing = isinstance(error, MissingExtraError)
+        hint = "install it where headrace runs" if is_missing else "look at its config"
         self.site.complaints.error(spec.place("type"), "E250", message, hint)
 
     def _settings_fit(self, spec: ComponentSpec, target: Any) -> bool:

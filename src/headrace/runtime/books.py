@@ -91,17 +91,20 @@ def _rejected_outputs(wiring: Wiring) -> list[Endpoint]:
 def _acknowledged(
     wiring: Wiring, ledgers: Mapping[str, EdgeLedger], ports: tuple[Endpoint, ...] | None
 ) -> int:
-    """Count what arrived at the given inputs, or else at all sinks by other ports than ``rejected``."""
+    """Count what arrived at the given inputs, or else at all sinks by other ports than ``rejected``.
+
+    A component that sends by no other port than that is a sink; what it has rejected is not given out.
+    """
     ways = [(ledger, wiring.connection_of(key)) for key, ledger in ledgers.items()]
     if ports is not None:
         wanted = set(ports)
         return sum(ledger.acknowledged for ledger, way in ways if way.receiver in wanted)
+    ways = [(ledger, way) for ledger, way in ways if way.sender.port != "rejected"]
     senders = {way.sender.component for _, way in ways}
-    return sum(
-        ledger.acknowledged
-        for ledger, way in ways
-        if way.receiver.component not in senders and way.sender.port != "rejected"
-    )
+    arrived = [(ledger, way) for ledger, way in ways if way.receiver.component not in senders]
+    sinks = {way.receiver.component for _, way in arrived}
+    rejected = _sent(wiring, [port for port in _rejected_outputs(wiring) if port.component in sinks])
+    return max(0, sum(ledger.acknowledged for ledger, _ in arrived) - rejected)
 
 
 __all__ = ["Summary", "system_ledger", "totals_of"]
