@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import selectors
@@ -16,9 +17,9 @@ from typing import cast
 WAIT = 30.0  # seconds for the server to listen
 
 
-def connect(port: int) -> socket.socket:
-    """Connect, as soon as the server listens."""
-    deadline = time.monotonic() + WAIT
+def connect(port: int, wait: float = 0.0) -> socket.socket:
+    """Connect, as soon as the server listens; it is waited for so many seconds."""
+    deadline = time.monotonic() + wait
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port), timeout=WAIT)
@@ -37,18 +38,28 @@ def scrape(port: int) -> int:
     return size
 
 
+def _received(one: socket.socket) -> bytes:
+    """Return what has come; nothing where the server has gone, in whichever way."""
+    try:
+        return one.recv(1 << 16)
+    except OSError:
+        return b""
+
+
 def watch(port: int, clients: int) -> dict[str, int]:
     """Watch until the server has closed all connections; returns what was sent."""
     selector, seen = selectors.DefaultSelector(), {"clients": 0, "events": 0, "bytes": 0, "scrapes": 0}
-    for _ in range(clients):
-        one = connect(port)
-        one.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        selector.register(one, selectors.EVENT_READ)
+    first = connect(port, WAIT)
+    with contextlib.suppress(OSError):  # the server has ended before all of them came
+        for number in range(clients):
+            one = connect(port) if number else first
+            one.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            selector.register(one, selectors.EVENT_READ)
     due = time.monotonic()
     while selector.get_map():
         for key, _ in selector.select(max(0.0, due - time.monotonic())):
             one = cast("socket.socket", key.fileobj)
-            data = one.recv(1 << 16)
+            data = _received(one)
             seen["bytes"] += len(data)
             seen["events"] += data.count(b"event: ")
             seen["clients"] += data.count(b"event: snapshot")
@@ -59,7 +70,7 @@ def watch(port: int, clients: int) -> dict[str, int]:
             due += 1.0
             try:
                 seen["scrapes"] += bool(scrape(port))
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 due = float("inf")
             if not selector.get_map():
                 break

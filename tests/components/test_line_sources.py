@@ -129,7 +129,8 @@ async def test_a_line_that_is_no_json_object_goes_to_rejected_with_its_place(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(
-        b'{"a": 1}\n\n  \n[1]\n{"a"\n{"a": "\xff"}\n{"a": 1} {"a": 2}\r\n{"a": 3}\r\n{"a": 1e999}\n' + b"[" * 5000
+        b'{"a": 1}\n\n  \n[1]\n{"a"\n{"a": "\xff"}\n{"a": 1} {"a": 2}\r\n{"a": 3}\r\n{"a": 1e999}\n'
+        + b"[" * 5000
     )
     seen = await run_through(JsonlSource, {"path": str(path)})
     assert seen.out == [{"a": 1}, {"a": 3}]

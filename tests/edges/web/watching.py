@@ -107,6 +107,7 @@ class Seen:
 @contextmanager
 def browsing() -> Iterator[Browser]:
     """Start the browser of this machine."""
+    expect.set_options(timeout=30_000)  # machines stand still now and then
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=_SILENT)
         try:
@@ -120,7 +121,7 @@ def page_of(browser: Browser, **options: Any) -> Iterator[tuple[Page, Seen]]:
     """Open a page in this block; it may say no error, and ask nobody but this computer."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     page, seen = context.new_page(), Seen()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("console", lambda said: seen.errors.append(said.text) if said.type == "error" else None)
     page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).hostname or request.url))
