@@ -348,7 +348,7 @@ def test(args: list[str]) -> int:
         return become(["-m", "pytest", *args])
     started, report = time.monotonic(), ROOT / "build" / "test" / "report.xml"
     workers = str(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
-    code = run(["-m", "pytest", "-q", "-n", workers, f"--junitxml={report}"])
+    code = run(["-m", "pytest", "-q", "-n", workers, "--dist", "worksteal", f"--junitxml={report}"])
     if code:
         return code
     total, skipped = counts(report)
