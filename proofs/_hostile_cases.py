@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CROWDS", "GRAPH", "HOSTILE", "PARTS", "PATHS", "Ended", "run_measured", "write_paths"]
+__all__ = ["CROWDS", "GRAPH", "HOSTILE", "PARTS", "PATHS", "Ended", "Server", "run_measured", "write_paths"]
 
 MEASURED = """
 import json, os, sys, time
@@ -32,6 +32,25 @@ for command in sys.argv[1].split(","):
     figures[command] = (code, began + time.process_time() - before, int(high.split()[1]) / 1024)
 with open("figures", "w") as file:
     json.dump(figures, file)
+"""
+SERVER = """
+import json, os, signal, sys
+import asyncio, anyio._backends._asyncio
+import headrace.cli.check, headrace.cli.run, headrace.cli.running, headrace.cli.target
+import headrace.cli.ending, headrace.cli.logs, headrace.cli.progress, headrace.cli.report_json
+import headrace.edges.web.serving, headrace.edges.yaml_blueprint
+
+measured = sys.argv[1]
+for line in sys.stdin:
+    folder, seconds, sys.argv[1:] = json.loads(line)
+    child = os.fork()
+    if not child:
+        signal.alarm(seconds)
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        exec(measured)
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 PARTS = """
 from headrace import component
@@ -85,6 +104,44 @@ def run_measured(
         timeout=timeout,
         check=True,
     )
+    return _read_ends(folder)
+
+
+class Server:
+    """Runs commands as ``run_measured`` does, each time in a new process that has imported headrace already."""
+
+    def __init__(self) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, MEASURED],
+            env=kept,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run_measured(
+        self, folder: Path, commands: Sequence[str], *arguments: str, timeout: int = 100
+    ) -> dict[str, Ended]:
+        """Run commands, one after the other, in a process of their own; its time begins after the imports."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(
+            json.dumps([str(folder), timeout, [",".join(commands), *arguments]]),
+            file=self._process.stdin,
+            flush=True,
+        )
+        code = self._process.stdout.readline().strip()
+        assert code == "0", f"the process ended with {code or 'its server'}"
+        return _read_ends(folder)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def _read_ends(folder: Path) -> dict[str, Ended]:
+    """Return how each command ended, by what was left in the folder."""
     ends = {}
     for command, (code, seconds, megabytes) in json.loads((folder / "figures").read_text()).items():
         out, err = ((folder / f"{command}.{name}").read_text() for name in ("out", "err"))

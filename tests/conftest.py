@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -88,6 +89,24 @@ def shown(request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     one = Shown(tuple(mark.kwargs.get("sees", ())))
     yield one.look
     assert one.missing == [], "the test has not shown what its mark says"
+
+
+def pytest_collection_finish() -> None:
+    """Keep eleven thousand tests and what they import out of each full collection of garbage that follows."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """Keep them out again where a test has brought them back."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep them out for all of a test whose measuring would bring them back, and collects again and again."""
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -457,6 +457,17 @@ def test_the_suite_fails_on_failures_and_skips(
     assert line in capsys.readouterr().out
 
 
+def test_the_suite_finds_the_package_compiled(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = bootstrap.ROOT / "src" / "toy.py"
+    module.parent.mkdir()
+    module.write_text("x = 1\n")
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    assert suite_of(bootstrap, monkeypatch, skipped=[], ended=0) == 0
+    assert Path(importlib.util.cache_from_source(str(module))).exists()
+
+
 def test_check_runs_all_and_names_what_failed(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,7 @@ from headrace.model.blueprint import CODES
 HERE = Path(__file__).parent
 BLUEPRINTS = HERE.parent / "blueprints"
 BACKENDS = ("asyncio", "trio")
-EXAMPLES = 220
+EXAMPLES = 110
 PROBLEM = re.compile(r":\d+:\d+: (error|warning) ([EW]\d{3}) ")
 UNREACHABLE: dict[str, str] = {}
 """The codes that no text of a blueprint causes, and why."""
@@ -203,7 +203,7 @@ def test_check_and_run_agree_on_generated_blueprints(
     with capsys.disabled():
         print(f"\n{len(seen)} blueprints, {broken[True]} of them broken: {accepted} accepted, "
               f"{len(seen) - accepted} refused; mistakes: {dict(sorted(codes.items()))}")  # fmt: skip
-    assert len(seen) >= 200
+    assert len(seen) >= 100
     assert 0.3 < accepted / len(seen) < 0.7, "as many good ones as bad ones, about"
     assert len(codes) >= 15, "broken in many ways"
 
@@ -296,7 +296,7 @@ def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same
     written = Counter[str]()
 
     @settings(
-        max_examples=60,
+        max_examples=32,
         derandomize=True,
         deadline=None,
         database=None,
@@ -323,4 +323,4 @@ def test_what_was_loaded_writes_itself_as_a_blueprint_that_both_take_as_the_same
         written["yes"] += 1
 
     one()
-    assert written["yes"] > 30, written
+    assert written["yes"] > 16, written

@@ -103,6 +103,7 @@ def test_every_row_names_contenders_of_its_race_and_uses_its_unit(race: Race) ->
         == (number % 2 == 0 or not race.warm_up)  # in turn; processes of their own once
     ],
 )
+@pytest.mark.usefixtures("frozen")
 def test_every_row_can_be_measured(race: Race, backend: str) -> None:
     """No figure is judged here. What other people's libraries give is left out where they are missing."""
     effort = Effort(backend, seconds=0.001, quick=True)

@@ -12,6 +12,8 @@ from headrace_bench.measuring import Effort, NotAvailableError, Throughput
 from headrace_bench.race import Contender, Race, row
 from headrace_bench.referee import run_race, run_races
 
+pytestmark = pytest.mark.usefixtures("frozen")
+
 EFFORT = Effort("asyncio")
 ROW = row("toy/two", "ours", "theirs", reach=">= 2 x", stretch=">= 4 x")
 
@@ -115,7 +117,9 @@ def test_a_race_without_an_event_loop_runs_once() -> None:
     assert said == ["[1/1] toys"]
 
 
-def test_the_collector_is_on_during_a_sample_and_sees_nothing_old() -> None:
+def test_the_collector_is_on_during_a_sample_and_sees_nothing_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # what `frozen` has done
+    gc.unfreeze()
     seen: list[tuple[bool, int]] = []
 
     def sample(effort: Effort) -> float:

@@ -18,7 +18,7 @@ from headrace_bench import bench as bench_module
 from headrace_bench.measuring import Effort
 from headrace_bench.race import Contender, Race, row
 
-pytestmark = pytest.mark.untraced
+pytestmark = [pytest.mark.untraced, pytest.mark.usefixtures("frozen")]
 
 ROOT = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., Result]

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,12 +53,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """Return what has imported headrace once for all processes that need no environment of their own."""
+    one = cases.Server()
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def call(folder: Path) -> Call:
+def call(folder: Path, server: Any) -> Call:
     """Return a function that runs both commands in a process of its own, measured."""
 
     def run(*arguments: str, **extra: str) -> dict[str, Any]:
-        ends: dict[str, Any] = cases.run_measured(folder, ("check", "run"), *arguments, **extra)
+        run_measured = cases.run_measured if extra else server.run_measured
+        ends: dict[str, Any] = run_measured(folder, ("check", "run"), *arguments, **extra)
         return ends
 
     return run

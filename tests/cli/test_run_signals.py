@@ -75,7 +75,9 @@ def test_a_drain_that_overruns_names_who_and_where(backend: str, start: Start) -
     one.send(SIGTERM)
     code, out, _ = one.end()
     assert code == 143
-    assert "overran: hang overran its process after 0.3" in out
+    overran = re.search(r"overran: hang overran its process after ([\d.]+) s", out)
+    assert overran
+    assert float(overran[1]) >= 0.3
     assert "awaiting hang() at systems.py:" in out
 
 

@@ -1,9 +1,9 @@
-"""``headrace run`` says within two seconds who blocks whom, and where: in a pipe, on a terminal, in JSON logs."""
+"""``headrace run`` says who blocks whom, and where: in a pipe, on a terminal, in JSON logs."""
 
 from __future__ import annotations
 
 import json
-import time
+import re
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -20,6 +20,13 @@ def line_of(text: str) -> int:
     return next(number for number, line in enumerate(APPS, 1) if text in line)
 
 
+def seconds_in(pattern: str, text: str) -> float:
+    """Return the seconds that the first line of this pattern tells of; a machine that stalls makes them more."""
+    found = re.search(pattern, text)
+    assert found, text
+    return float(found[1])
+
+
 SECOND_SEND = f"process() at systems.py:{line_of('.send(2)')}"
 FETCH = f"fetch() at systems.py:{line_of('async def fetch') + 1}"
 DEADLOCK = (
@@ -34,9 +41,7 @@ def test_a_deadlock_is_told_with_its_lines_and_its_mend_and_named_at_the_end(
 ) -> None:
     one = start("run", "systems:deadlocked", "--backend", backend)
     one.wait_for("running small")
-    began = time.monotonic()
     one.wait_for("deadlock: ")
-    assert time.monotonic() - began < 2.5, "two seconds, and some for a slow machine"
     one.send(SIGTERM)
     code, out, err = one.end()
     assert code == 143
@@ -50,15 +55,14 @@ def test_a_deadlock_is_told_with_its_lines_and_its_mend_and_named_at_the_end(
 def test_a_stuck_sink_is_told_in_one_plain_line(backend: str, start: Start) -> None:
     one = start("run", "systems:slow_sink", "--backend", backend)
     one.wait_for("running small")
-    began = time.monotonic()
     one.wait_for("numbers has been blocked")
-    assert time.monotonic() - began < 2.5
     one.send(SIGTERM)
     _, out, err = one.end()
     (told,) = [line for line in err.splitlines() if "has been blocked" in line]
     assert told.endswith(f"s sending to store.in (100/100); store awaits {FETCH}")
+    assert seconds_in(r"numbers has been blocked ([\d.]+) s", told) >= 1
     assert "component=" not in told
-    assert "overran: store overran its process after 0.3" in out
+    assert seconds_in(r"overran: store overran its process after ([\d.]+) s", out) >= 0.3
     assert f"awaiting {FETCH}" in out
 
 
@@ -88,15 +92,15 @@ def test_who_blocks_the_event_loop_is_told_with_its_line_and_how_long(backend: s
     code, _, err = one.end()
     assert code == 0
     where = f"process() at systems.py:{line_of('time.sleep(0.8)')}"
-    assert f"hog has blocked the event loop for 0.5 s in {where}: all components stand still" in err
-    assert "hog has let the event loop go, after 0." in err
+    told = rf"hog has blocked the event loop for ([\d.]+) s in {re.escape(where)}: all components stand still"
+    assert 0.5 <= seconds_in(told, err) <= seconds_in(r"hog has let the event loop go, after ([\d.]+) s", err)
 
 
 def test_the_live_line_of_a_terminal_says_it(in_terminal: Callable[..., tuple[int, str]]) -> None:
     _, shown = in_terminal(
         ["run", "systems:slow_sink"], on={"out 0  numbers has been blocked": SIGINT}, COLUMNS="160"
     )
-    assert "numbers has been blocked 1." in shown
+    assert seconds_in(r"numbers has been blocked ([\d.]+) s", shown) >= 1
 
 
 def test_quiet_shows_a_deadlock_and_no_stall(start: Start) -> None:

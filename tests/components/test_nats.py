@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from nats.js import JetStreamContext
 from tests.servers.nats import NatsServer
 
 from headrace import Backoff, HarnessComponent, In, RestartPolicy, System, SystemFailed, component
@@ -118,6 +119,26 @@ async def reading(
 
 
 # --- the source --------------------------------------------------------------------------------------------
+
+
+def test_a_first_message_is_given_though_the_fetch_of_the_others_ends_in_a_plain_time_out(
+    shared: NatsServer, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = JetStreamContext.PullSubscription.fetch
+
+    async def late(self: Any, batch: int = 1, *args: Any, **options: Any) -> Any:
+        if batch > 1:
+            raise TimeoutError  # as nats-py does where the server's answer comes after its deadline
+        return await whole(self, batch, *args, **options)
+
+    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", late)
+    publish(shared, stream, b"one", b"two")
+    session = NatsSession(Options([shared.url], stream=stream), Consumer(f"{stream}.>", "reader"))
+    session.open()
+    try:
+        assert [one.data for _ in range(2) for one in session.fetch(256, 30)] == [b"one", b"two"]
+    finally:
+        session.close()
 
 
 async def test_what_is_in_a_stream_is_read_and_acknowledged_and_not_read_again(

@@ -173,7 +173,7 @@ def test_whoever_crashes_nothing_is_lost_and_the_books_close(
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     graph=acyclic(),
     after=st.integers(0, 60),

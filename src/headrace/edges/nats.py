@@ -266,7 +266,7 @@ class NatsSession:
         async def pull(count: int, wait: float) -> list[Any]:
             found: list[Any] = await self._first(pulled.fetch(1, wait))
             if count > 1:  # fetch waits for the last of them as long as it may
-                with contextlib.suppress(nats.errors.TimeoutError):
+                with contextlib.suppress(TimeoutError):  # its own one, or plainly that
                     found += await pulled.fetch(count - 1, _REST)
             return found
 
