@@ -353,7 +353,8 @@ class NatsSession:
         pulled, self._pulled, self._read = self._pulled, None, None
         loose: list[Any] = []
         if pulled is not None and self._client is not None and not self._client.is_closed:
-            await pulled.unsubscribe()
+            # unsubscribe() forgets us before the server does: what comes in between would be lost for ack_wait
+            await self._client._send_unsubscribe(pulled._sub._id)
             await self._while_connected(self._client.flush(max(1, round(self._options.timeout))))
             waiting = pulled._sub._pending_queue  # nothing public says what has come
             while not waiting.empty():
@@ -361,6 +362,7 @@ class NatsSession:
             taken = [
                 Taken(one.data, one.subject, one.reply) for one in loose if one.reply.startswith("$JS.ACK.")
             ]
+            await pulled.unsubscribe()
             await self._settle((), taken, ())
 
     async def _settle(self, done: Sequence[Taken], undone: Sequence[Taken], working: Sequence[Taken]) -> None:
