@@ -1,9 +1,10 @@
-"""``headrace run`` says who blocks whom, and where: in a pipe, on a terminal, in JSON logs."""
+"""``headrace run`` says within two seconds who blocks whom, and where: in a pipe, on a terminal, in JSON logs."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -13,6 +14,9 @@ import pytest
 Start = Callable[..., "Running"]  # type: ignore[name-defined]  # noqa: F821 - see conftest
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 APPS = (Path(__file__).parent / "apps" / "systems.py").read_text(encoding="utf-8").splitlines()
+
+
+LONGEST = 2.5  # seconds: two, and some for a slow machine
 
 
 def line_of(text: str) -> int:
@@ -41,7 +45,9 @@ def test_a_deadlock_is_told_with_its_lines_and_its_mend_and_named_at_the_end(
 ) -> None:
     one = start("run", "systems:deadlocked", "--backend", backend)
     one.wait_for("running small")
+    began = time.monotonic()
     one.wait_for("deadlock: ")
+    assert time.monotonic() - began < LONGEST
     one.send(SIGTERM)
     code, out, err = one.end()
     assert code == 143
@@ -55,7 +61,9 @@ def test_a_deadlock_is_told_with_its_lines_and_its_mend_and_named_at_the_end(
 def test_a_stuck_sink_is_told_in_one_plain_line(backend: str, start: Start) -> None:
     one = start("run", "systems:slow_sink", "--backend", backend)
     one.wait_for("running small")
+    began = time.monotonic()
     one.wait_for("numbers has been blocked")
+    assert time.monotonic() - began < LONGEST
     one.send(SIGTERM)
     _, out, err = one.end()
     (told,) = [line for line in err.splitlines() if "has been blocked" in line]
