@@ -97,12 +97,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_runtest_teardown() -> None:
-    """Keep them out again where a test has brought them back."""
-    if not gc.get_freeze_count():
-        gc.freeze()
-
-
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep them out for all of a test whose measuring would bring them back, and collects again and again."""

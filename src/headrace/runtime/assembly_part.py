@@ -18,7 +18,6 @@ from headrace.exceptions import (
     ConfigError,
     HeadraceError,
     InvalidEndpointError,
-    MissingExtraError,
     UnknownComponentError,
     UnknownPortError,
     WiringError,
@@ -169,8 +168,7 @@ class Part:
         place = place_of(error)
         message = f"component '{spec.name}' cannot be made: {' '.join(text.split())}"
         message = f"{message} ({place})" if place else message
-        is_missing = isinstance(error, MissingExtraError)
-        hint = "install it where headrace runs" if is_missing else "look at its config"
+        hint = "install what is missing" if isinstance(error, ImportError) else "look at its config"
         self.site.complaints.error(spec.place("type"), "E250", message, hint)
 
     def _settings_fit(self, spec: ComponentSpec, target: Any) -> bool:
