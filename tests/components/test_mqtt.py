@@ -105,8 +105,12 @@ async def reading(
     for port, one in (("out", kept), ("rejected", bad)):
         system.add(one.name, one)
         system.connect(f"feed.{port}", f"{one.name}.in")
+    opened = []  # what is published before that may be for nobody
+    opens = source._session.open
+    source._session.open = lambda: opened.append(opens())
     async with anyio.create_task_group() as group:
         await group.start(system.run)
+        await until(lambda: opened)
         yield system, source, kept, bad
         with anyio.fail_after(20):
             report = await system.stop()

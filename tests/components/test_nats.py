@@ -109,8 +109,12 @@ async def reading(
     system.add("bad", bad)
     system.connect("feed.out", "kept.in")
     system.connect("feed.rejected", "bad.in")
+    opened = []  # what is published before that may be for nobody
+    opens = source._session.open
+    source._session.open = lambda: opened.append(opens())
     async with anyio.create_task_group() as group:
         await group.start(system.run)
+        await until(lambda: opened)
         yield system, source, kept, bad
         with anyio.fail_after(20):
             report = await system.stop()
@@ -239,6 +243,30 @@ async def test_a_server_that_is_killed_is_read_on_once_it_is_back(collect: Any, 
         await anyio.to_thread.run_sync(publish, server, "s", *(b'{"n": %d}' % n for n in range(500, 1000)))
         await until(lambda: {row["n"] for row in kept.messages} == set(range(1000)))
         assert (await source.health_check())["connected"] is True
+
+
+async def test_a_server_that_is_killed_is_missed_also_where_the_client_does_not_say_so(
+    monkeypatch: pytest.MonkeyPatch, collect: Any, server: NatsServer
+) -> None:
+    from nats.aio.client import Client
+
+    ends = Client._close
+
+    async def fails_as_its_last_write_does(client: Any, status: int, do_cbs: bool = True) -> None:
+        if do_cbs and not client.is_closed:
+            client._status = status
+            client._transport.close()
+            await client._transport.wait_closed()
+            raise ConnectionResetError
+        await ends(client, status, do_cbs)
+
+    await anyio.to_thread.run_sync(publish, server, "s", b'{"n": 0}')
+    async with reading(server, collect, stream="s", subject="s.*", durable="d") as (_, source, kept, _):
+        await until(lambda: kept.messages)
+        monkeypatch.setattr(Client, "_close", fails_as_its_last_write_does)
+        await anyio.to_thread.run_sync(server.kill)
+        await until(lambda: source._server.tries >= 2)
+        monkeypatch.undo()
 
 
 async def test_what_takes_long_is_told_to_be_at_work(shared: NatsServer, stream: str, collect: Any) -> None:

@@ -31,6 +31,7 @@ _NO_STREAM = (
     nats.js.errors.NotFoundError,
 )
 _AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+_LOOK = 0.25  # seconds from one look at a connection to the next
 _REST = 0.01  # seconds for the messages that come after the first
 
 
@@ -275,6 +276,7 @@ class NatsSession:
     async def _first(self, coming: Awaitable[T]) -> T:
         """Wait for what an interruption may cut short."""
         waiting = self._waiting = asyncio.ensure_future(coming)
+        waiting.add_done_callback(lambda one: one.cancelled() or one.exception())  # whoever waits for it then
         try:
             await asyncio.wait({waiting})
             if waiting.cancelled():
@@ -289,11 +291,18 @@ class NatsSession:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    async def _gone(self) -> None:
+        """Return once the connection is closed; nats-py does not call us back where its last write fails."""
+        client, closed = self._client, self._closed
+        while client is not None and closed is not None and not client.is_closed and not closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await closed.wait()
+
     async def _while_connected(self, waiting: Awaitable[T]) -> T:
         """Wait for something, but no longer than the connection is there."""
-        assert self._closed is not None
         task = asyncio.ensure_future(waiting)
-        closed = asyncio.ensure_future(self._closed.wait())
+        closed = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({task, closed}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
