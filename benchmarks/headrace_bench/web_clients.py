@@ -71,7 +71,7 @@ def watch(port: int, clients: int) -> dict[str, int]:
             try:
                 seen["scrapes"] += bool(scrape(port))
             except (OSError, http.client.HTTPException):
-                due = float("inf")
+                due += 3600.0  # it goes, or has gone: nobody is left to ask
             if not selector.get_map():
                 break
     return seen
